@@ -1,0 +1,1 @@
+"""VMX: the VMCS, its controls and capabilities, VM entry and VM exit."""
