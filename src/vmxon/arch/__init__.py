@@ -1,1 +1,1 @@
-"""Facts of the architecture, no behaviour: words with named bits, registers, MSRs, CPUID, exceptions, paging formats."""
+"""Facts of the architecture, no behaviour: words with named bits, MSRs, CPUID, exceptions, paging formats."""

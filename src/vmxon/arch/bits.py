@@ -129,7 +129,7 @@ class Word(int):
         return super().__new__(cls, raw)
 
     @classmethod
-    def of(cls, **values: int) -> Self:
+    def make(cls, **values: int) -> Self:
         """The word with exactly these fields set."""
         return cls(0).replace(**values)
 
