@@ -20,7 +20,6 @@ test: $(DEV) ## run the tests: make test ARGS='-m "not slow" tests/devices'
 
 check: $(DEV) ## lint, types and layers
 	$(BIN)/ruff check
-	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 
