@@ -1,0 +1,47 @@
+"""Interrupt lines: a level that listeners watch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from vmxon.devices.state import Saved
+
+Listener = Callable[[bool], None]
+
+
+class Signal(Protocol):
+    """Where a device asserts its request."""
+
+    def set(self, level: bool) -> None: ...
+
+    def pulse(self) -> None: ...
+
+
+class Line(Saved, saves=("level",)):
+    """A wire with a level; every listener hears each change, in the order in which it was connected."""
+
+    def __init__(self, *listeners: Listener) -> None:
+        self.level = False
+        self.listeners = list(listeners)
+
+    def connect(self, listener: Listener) -> None:
+        """Let `listener` hear every change from now on (fan-out: PIC and I/O APIC on one wire)."""
+        self.listeners.append(listener)
+
+    def set(self, level: bool) -> None:
+        """Drive the wire."""
+        level = bool(level)
+        if level != self.level:
+            self.level = level
+            for listener in self.listeners:
+                listener(level)
+
+    def pulse(self) -> None:
+        """One rising edge, whatever the level was; the wire is high afterwards.
+
+        Meant for square waves whose falling edge nobody watches: a level that stays until it is acknowledged cannot
+        turn into a spurious interrupt.
+        """
+        self.set(False)
+        self.set(True)
