@@ -57,7 +57,7 @@ class ExitStatus(IntEnum):
 
 
 def debug_exit_status(value: int) -> int:
-    """Exit status of a guest that writes `value` to isa-debug-exit, (value << 1) | 1, cut to the 8 bits a process has."""
+    """Exit status of a guest that writes `value` to isa-debug-exit: (value << 1) | 1, cut to a process's 8 bits."""
     return (value << 1 | 1) & 0xFF
 
 
