@@ -1,0 +1,1 @@
+"""Decoder, block cache and interpreter tier: microcode compiled through LLVM."""

@@ -1,0 +1,1 @@
+"""The instruction table: encodings and meaning of each instruction, side by side."""

@@ -1,0 +1,1 @@
+"""Architectural state and its transitions: modes, translation, faults, interrupts, time."""

@@ -1,0 +1,333 @@
+"""The state of one logical processor: one block of memory, read by Python and by compiled microcode alike."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+from vmxon.microcode.layout import State, array, scalar, structs
+from vmxon.microcode.types import u8, u16, u32, u64
+
+
+class Segment(IntEnum):
+    """Index of a segment register; the order of the instruction encoding, then LDTR and TR."""
+
+    ES, CS, SS, DS, FS, GS, LDTR, TR = range(8)
+
+
+class SegmentState(State):
+    """A segment register with its hidden part (Vol. 3A §3.4.3 “Segment Registers”)."""
+
+    base = scalar(u64)
+    limit = scalar(u32)
+    """In bytes, granularity applied."""
+    rights = scalar(u32)
+    """Access rights in VMX format: type 3:0, S 4, DPL 6:5, P 7, AVL 12, L 13, D/B 14, G 15, unusable 16."""
+    read_first = scalar(u64)
+    """Lowest offset that a data read may touch; derived from limit and type by `refresh_segment`."""
+    read_span = scalar(u64)
+    """Highest offset minus `read_first`; an access of n bytes at o is good if o - first <= span and o+n-1 - first <= span."""
+    write_first = scalar(u64)
+    write_span = scalar(u64)
+    selector = scalar(u16)
+    read_allowed = scalar(u8)
+    write_allowed = scalar(u8)
+    padding = scalar(u32)
+
+
+class FaultKind(IntEnum):
+    """Why an instruction was abandoned."""
+
+    NONE = 0
+    EXCEPTION = 1
+    """Deliver fault_vector / fault_error."""
+    ABANDON = 2
+    """The state was replaced as a whole (VM exit, task switch): go on at cpu.rip."""
+    ALONE = 3
+    """Run this instruction again as a block of its own (MMIO write, page-crossing write, store into code)."""
+    HOST = 4
+    """Python must act (device read, missing instruction) before the instruction runs again."""
+    SECOND_STAGE = 5
+    """A second-stage translation refused the access: the VMX slot turns it into a VM exit."""
+
+
+class HostRequest(IntEnum):
+    """What native code asks of Python when it returns."""
+
+    NONE = 0
+    BUDGET = 1
+    """The instruction budget is spent (an event of virtual time is due)."""
+    PORT_READ = 2
+    PORT_WRITE = 3
+    MEMORY_READ = 4
+    MEMORY_WRITE = 5
+    HALT = 6
+    """HLT, MWAIT or another inactive state with nothing pending."""
+    ACKNOWLEDGE = 7
+    """An external interrupt is about to be taken: the vector is wanted."""
+    TRIPLE_FAULT = 8
+    MISSING = 9
+    """A defined instruction that vmxon does not implement."""
+    BREAK = 10
+    """A breakpoint of the debugger."""
+    ROOT = 11
+    """A VM exit landed on the host RIP that belongs to Python."""
+    MSR_READ = 12
+    MSR_WRITE = 13
+    CODE_FULL = 14
+    """The block cache is full and was emptied."""
+
+
+class CodeSize(IntEnum):
+    """Default operand and address size of the running code."""
+
+    BITS16, BITS32, BITS64 = range(3)
+
+
+class ProcessorState(State):
+    """Everything that an instruction may read or write, guest memory aside."""
+
+    # General-purpose registers; index 16 always reads zero (an absent base or index register).
+    gpr = array(u64, 17)
+    rip = scalar(u64)
+    """Start of the running instruction in `system` flow and between instructions; EIP/IP zero-extended."""
+    next_rip = scalar(u64)
+    """Where a `system` instruction goes on unless it changes this."""
+
+    # Lazy status flags, see processor/flags.py.
+    flag_result = scalar(u64)
+    flag_auxiliary = scalar(u64)
+    rflags_other = scalar(u64)
+    """RFLAGS without CF, PF, AF, ZF, SF, OF (those bits are zero here); bit 1 is set."""
+
+    segments = structs(SegmentState, 8)
+    gdt_base = scalar(u64)
+    idt_base = scalar(u64)
+    gdt_limit = scalar(u32)
+    idt_limit = scalar(u32)
+
+    cr0 = scalar(u64)
+    cr2 = scalar(u64)
+    cr3 = scalar(u64)
+    cr4 = scalar(u64)
+    cr8 = scalar(u64)
+    efer = scalar(u64)
+    dr = array(u64, 8)
+    """DR0–DR3, unused, unused, DR6, DR7."""
+    pdpte = array(u64, 4)
+    """PAE page-directory-pointer registers (Vol. 3A §4.4.1 “PDPTE Registers”)."""
+
+    cpl = scalar(u8)
+    code_size = scalar(u8)
+    """CodeSize of CS."""
+    long_mode = scalar(u8)
+    """1 where EFER.LMA = 1."""
+    stack_shift = scalar(u8)
+    """64 minus the width of the stack pointer: 0, 32 or 48."""
+    interruptibility = scalar(u8)
+    """Bits as in the VMCS: 0 STI, 1 MOV SS, 2 SMI, 3 NMI blocking."""
+    activity = scalar(u8)
+    """As in the VMCS: 0 active, 1 HLT, 2 shutdown, 3 wait-for-SIPI."""
+    single_step = scalar(u8)
+    """1 where RFLAGS.TF (or the monitor trap flag) wants a stop after each instruction."""
+    alone = scalar(u8)
+    """1 while one instruction runs as a block of its own."""
+    exit_interruptible = scalar(u8)
+    a20_mask_off = scalar(u8)
+
+    # How an instruction was abandoned.
+    fault_kind = scalar(u32)
+    fault_vector = scalar(u32)
+    fault_error = scalar(u32)
+    fault_has_error = scalar(u8)
+    fault_soft = scalar(u8)
+    """Interruption type of the event being delivered, as in VM-exit interruption information: 0 external, 2 NMI, 3 hardware
+    exception, 4 software interrupt, 5 privileged software exception (INT1), 6 software exception (INT3, INTO)."""
+    fault_length = scalar(u8)
+    """Instruction length of a software event."""
+    fault_address = scalar(u64)
+    """Linear address of a page fault."""
+    fault_qualification = scalar(u64)
+    """Second-stage violation: exit qualification so far; debug exception: DR6 bits to be."""
+    fault_physical = scalar(u64)
+    """Guest-physical address of a second-stage violation."""
+
+    # Event being delivered (IDT vectoring), for nested faults and VM exits.
+    delivering = scalar(u8)
+    delivering_soft = scalar(u8)
+    delivering_length = scalar(u8)
+    delivering_has_error = scalar(u8)
+    delivering_vector = scalar(u32)
+    delivering_error = scalar(u32)
+    shutdown_faults = array(u64, 6)
+    """The three faults of a triple fault: vector << 32 | error, and RIP, for each."""
+
+    # Pending asynchronous events.
+    interrupt_line = scalar(u8)
+    """1 while the interrupt controller asserts INTR."""
+    nmi_pending = scalar(u8)
+    init_pending = scalar(u8)
+    smi_pending = scalar(u8)
+    acknowledged = scalar(u8)
+    """1 when acknowledged_vector holds the answer to HostRequest.ACKNOWLEDGE."""
+    acknowledged_vector = scalar(u8)
+    attention = scalar(u8)
+    """1 where the dispatcher must look for events before the next block."""
+    pending_debug = scalar(u64)
+    """Pending debug exceptions, as in the VMCS."""
+
+    # Time: `ticks` = retired instructions + skipped idle time.
+    instructions = scalar(u64)
+    """Retired up to the start of the present budget."""
+    budget = scalar(u64)
+    """Instructions still allowed, signed; blocks subtract their length when they are entered."""
+    budget_granted = scalar(u64)
+    """The budget at the start: retired now = instructions + granted - budget."""
+    idle_ticks = scalar(u64)
+    tsc_adjust = scalar(u64)
+    """Added to the ticks by IA32_TSC and IA32_TSC_ADJUST writes."""
+    tsc_multiplier = scalar(u64)
+    """TSC counts for each tick, 48 fraction bits."""
+
+    # Requests to Python, and the latch of what Python answered.
+    request = scalar(u32)
+    request_size = scalar(u32)
+    request_address = scalar(u64)
+    request_value = scalar(u64)
+    latch_valid = scalar(u32)
+    """1 when the latch answers the read of request_address."""
+    latch_size = scalar(u32)
+    latch_address = scalar(u64)
+    latch_value = scalar(u64)
+
+    # MSRs.
+    star = scalar(u64)
+    lstar = scalar(u64)
+    cstar = scalar(u64)
+    fmask = scalar(u64)
+    kernel_gs_base = scalar(u64)
+    tsc_aux = scalar(u64)
+    sysenter_cs = scalar(u64)
+    sysenter_esp = scalar(u64)
+    sysenter_eip = scalar(u64)
+    pat = scalar(u64)
+    apic_base = scalar(u64)
+    feature_control = scalar(u64)
+    misc_enable = scalar(u64)
+    debugctl = scalar(u64)
+    mtrr_def_type = scalar(u64)
+    mtrr_fixed = array(u64, 11)
+    mtrr_base = array(u64, 8)
+    mtrr_mask = array(u64, 8)
+    mcg_status = scalar(u64)
+    bios_sign_id = scalar(u64)
+    spec_ctrl = scalar(u64)
+    xss = scalar(u64)
+    xcr0 = scalar(u64)
+    tsc_deadline = scalar(u64)
+    msr_spare = array(u64, 16)
+
+    # x87 and SSE.
+    x87_control = scalar(u16)
+    x87_status = scalar(u16)
+    """TOP is kept in x87_top."""
+    x87_tag = scalar(u16)
+    """One bit for each physical register: 1 = not empty."""
+    x87_opcode = scalar(u16)
+    x87_ip = scalar(u64)
+    x87_dp = scalar(u64)
+    x87_cs = scalar(u16)
+    x87_ds = scalar(u16)
+    x87_top = scalar(u32)
+    x87_significand = array(u64, 8)
+    """Physical registers R0–R7, explicit integer bit included."""
+    x87_exponent = array(u16, 8)
+    """Sign in bit 15, biased exponent in 14:0."""
+    mxcsr = scalar(u32)
+    mxcsr_padding = scalar(u32)
+    xmm = array(u64, 32)
+    """XMM0–XMM15: low and high half of each."""
+
+    # Model facts that microcode reads.
+    physical_width = scalar(u8)
+    linear_width = scalar(u8)
+    physical_reserved = scalar(u64)
+    """Bits at and above MAXPHYADDR, bit 51 downward."""
+    cr4_allowed = scalar(u64)
+    efer_allowed = scalar(u64)
+    features = array(u64, 4)
+    """Which instruction features exist; bit numbers by `engine`."""
+    cpuid_table = scalar(u64)
+    """Host address of the CPUID rows: leaf, subleaf, eax, ebx, ecx, edx as u32 each."""
+    cpuid_count = scalar(u64)
+
+    # Guest memory.
+    memory = scalar(u64)
+    """Host address of guest-physical address 0."""
+    memory_size = scalar(u64)
+    """Bytes of RAM from guest-physical 0."""
+    memory_pages = scalar(u64)
+    """Host address of the page table of attributes: for each 4-KiB page a u64 head of its code blocks and a u64 of code lines."""
+    hole_first = scalar(u64)
+    """First address of the hole in low RAM (0xA0000) that goes to devices or ROM; equal to hole_end where there is none."""
+    hole_end = scalar(u64)
+    scratch = array(u64, 64)
+    """Bounce buffers for accesses that cross pages or go to devices."""
+    store_count = scalar(u32)
+    """Pending stores that run after the instruction, see processor/memory.py."""
+    store_size = array(u32, 7)
+    store_target = array(u64, 8)
+    """Guest-physical address of each."""
+    store_source = array(u64, 8)
+    """Host address of the bytes."""
+
+    # Address-space numbers of the software TLB, see processor/tlb.py.
+    tag_current = scalar(u64)
+    """Low 12 bits of TLB tags for ordinary accesses at this privilege."""
+    tag_system = scalar(u64)
+    """The same for implicit supervisor accesses."""
+    tag_base = scalar(u64)
+    """First number of the four of the present (VPID, EPT root, PCID)."""
+    tag_next = scalar(u64)
+    context = scalar(u64)
+    """Key of the jump cache: address-space number and code size."""
+    tlb = scalar(u64)
+    """Host address of the TLB entries: read tag, write tag, execute tag, addend."""
+    tag_keys = array(u64, 64)
+    tag_values = array(u64, 64)
+    tag_victim = scalar(u64)
+    tlb_policy = scalar(u64)
+    """0 keep what may be kept, 1 keep nothing across every chance to flush."""
+
+    # Engine.
+    jump_cache = scalar(u64)
+    block_table = scalar(u64)
+    block_arena = scalar(u64)
+    block_next = scalar(u64)
+    block_end = scalar(u64)
+    exit_record = scalar(u64)
+    """The record at which the block was left."""
+    link_slot = scalar(u64)
+    """Where the dispatcher may link the next block; 0 for none."""
+    decode_tables = scalar(u64)
+    functions = scalar(u64)
+    """Host address of the table of out-of-line functions."""
+    block_generation = scalar(u64)
+    breakpoints = array(u64, 16)
+    breakpoint_count = scalar(u64)
+    breakpoint_skip = scalar(u64)
+
+    # VMX: see vmx/state fields below; the current VMCS lives in a host-side cache.
+    vmx_operation = scalar(u8)
+    """0 outside, 1 VMX root operation, 2 VMX non-root operation."""
+    second_stage = scalar(u8)
+    """1 where guest-physical addresses go through EPT."""
+    vmx_flags = array(u8, 6)
+    vmxon_pointer = scalar(u64)
+    vmcs_pointer = scalar(u64)
+    """Guest-physical address of the current VMCS; all ones for none."""
+    vmcs = scalar(u64)
+    """Host address of the cached fields of the current VMCS."""
+    vpid = scalar(u64)
+    ept_pointer = scalar(u64)
+    vmx_words = array(u64, 96)
+    """More of VMX's state; vmx/state.py names the slots."""
