@@ -29,7 +29,5 @@ class Rflags(Word, width=64):
 FIXED_ONES = Rflags.fixed.mask
 """The only reserved bit that reads as 1."""
 
-STATUS = (
-    Rflags.cf.mask | Rflags.pf.mask | Rflags.af.mask | Rflags.zf.mask | Rflags.sf.mask | Rflags.of.mask
-)
+STATUS = Rflags.cf.mask | Rflags.pf.mask | Rflags.af.mask | Rflags.zf.mask | Rflags.sf.mask | Rflags.of.mask
 """The six flags that arithmetic writes."""

@@ -57,7 +57,7 @@ class Descriptor(Word, width=64):
 
     @property
     def base(self) -> int:
-        """Linear address of the segment's first byte ; system descriptors of IA-32e mode hold bits 63:32 in 8 more bytes."""
+        """Linear address of the first byte; system descriptors of IA-32e mode hold bits 63:32 in 8 more bytes."""
         return self.base_low | self.base_high << 24
 
     @property
