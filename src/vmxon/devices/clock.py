@@ -34,7 +34,7 @@ class Event:
 
 
 class VirtualClock:
-    """The time of the machine, in integer nanoseconds; the machine sets `now`, events fire in (time, sequence) order."""
+    """Virtual time in integer nanoseconds: the machine sets `now`, events fire in (time, sequence) order."""
 
     def __init__(self) -> None:
         self.now = 0

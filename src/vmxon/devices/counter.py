@@ -128,7 +128,7 @@ class Counter8254(Saved):
                 self.waiting, self.switch = count, self._switch_after(tick)
                 return
         self._stop(tick)
-        self.count = count
+        self.count, self.waiting, self.switch = count, None, None
         if self.gate:
             self.start, self.paused = tick + 1, None
         elif self.mode in PAUSABLE:
@@ -182,6 +182,7 @@ class Counter8254(Saved):
                 self.start = tick + 1
         elif self.mode in PERIODIC:
             self._stop(tick)
+            self.switch = None
 
     def value(self, tick: int) -> int:
         """The counting element, as a number."""
@@ -251,7 +252,7 @@ class Counter8254(Saved):
     def status(self, tick: int) -> int:
         """Status byte: OUT, null count, access, mode, BCD."""
         output = self.output(tick)
-        running = self.paused is not None or self.start is not None and tick >= self.start
+        running = self.paused is not None or (self.start is not None and tick >= self.start)
         null_count = not running or self.waiting is not None
         return output << 7 | null_count << 6 | self.access << 4 | self.mode << 1 | self.bcd
 

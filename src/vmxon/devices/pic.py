@@ -66,6 +66,7 @@ class Pic8259(Device, span=2):
     def __init__(self, output: Callable[[bool], None], level_choices: int, cascade: int | None) -> None:
         self.output = output
         self.level_choices = level_choices
+        self.always_level = 0 if cascade is None else 1 << cascade
         self.cascade = cascade
         self.levels = 0
         self.requests = 0
@@ -87,14 +88,18 @@ class Pic8259(Device, span=2):
         """Drive input `number`; an edge is latched until acknowledged, a level follows the wire."""
         bit = 1 << number
         if level:
-            if not self.levels & bit or self.edge_or_level & bit:
+            if not self.levels & bit or self.following & bit:
                 self.requests |= bit
             self.levels |= bit
         else:
             self.levels &= ~bit
-            if self.edge_or_level & bit:
-                self.requests &= ~bit
+            self.requests &= ~(bit & self.following)
         self.update()
+
+    @property
+    def following(self) -> int:
+        """The inputs whose request is their level: those that ELCR names, and the cascade, whose source is a chip."""
+        return self.edge_or_level | self.always_level
 
     def _first(self, bits: int) -> int | None:
         """The position of highest priority in `bits`."""
@@ -131,7 +136,7 @@ class Pic8259(Device, span=2):
         number = self.pending()
         if number is None:
             return None
-        if not self.edge_or_level >> number & 1:
+        if not self.following >> number & 1:
             self.requests &= ~(1 << number)
         if self.modes.auto_end:
             if self.rotate_on_auto_end:
@@ -168,7 +173,7 @@ class Pic8259(Device, span=2):
         self.update()
 
     def _initialize(self, icw1: Icw1) -> None:
-        self.requests = self.levels & self.edge_or_level  # an edge must be made anew
+        self.requests = self.levels & self.following  # an edge must be made anew
         self.in_service = self.mask = 0
         self.lowest = 7
         self.special_mask = self.read_service = self.poll = self.rotate_on_auto_end = False
@@ -254,7 +259,6 @@ class PicPair(Device, saves=("primary", "secondary", "output")):
         self.lines = tuple(Line(self._input(number)) for number in range(16))
 
     def _cascade(self, level: bool) -> None:
-        # A further request of the secondary while its INT stays high is seen because acknowledge() drops it first.
         self.primary.request(CASCADE, level)
 
     def _input(self, number: int) -> Callable[[bool], None]:
@@ -278,7 +282,6 @@ class PicPair(Device, saves=("primary", "secondary", "output")):
             self.primary.update()
             return self.primary.vector_base | (SPURIOUS if number is None else number)
         number = self.secondary.acknowledge()
-        self._cascade(False)
         self.secondary.update()
         self.primary.update()
         return self.secondary.vector_base | (SPURIOUS if number is None else number)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import ClassVar, TypeAlias, cast
 
-Plain: TypeAlias = "None | bool | int | str | bytes | list[Plain] | dict[str, Plain]"
+Plain: TypeAlias = "bool | int | str | bytes | list[Plain] | dict[str, Plain] | None"
 State: TypeAlias = dict[str, Plain]
 
 

@@ -1,0 +1,6 @@
+"""Keyboard of a PC: the 8042 controller, the PS/2 keyboard on it, and scan codes."""
+
+from vmxon.devices.keyboard.controller import FastGate, KeyboardController
+from vmxon.devices.keyboard.ps2 import Ps2Keyboard
+
+__all__ = ["FastGate", "KeyboardController", "Ps2Keyboard"]
