@@ -329,5 +329,33 @@ class ProcessorState(State):
     """Host address of the cached fields of the current VMCS."""
     vpid = scalar(u64)
     ept_pointer = scalar(u64)
-    vmx_words = array(u64, 96)
-    """More of VMX's state; vmx/state.py names the slots."""
+    vmx_memory = scalar(u64)
+    """Host address of the block that vmx/state.py lays out: the table of field encodings and the cached VMCSs."""
+    vmx_clock = scalar(u64)
+    """Counts VMPTRLDs, to know the least recently loaded VMCS."""
+    vmx_capability = array(u64, 20)
+    """The VMX capability MSRs 480H–493H, as the processor model has them."""
+    vmx_secondary = scalar(u64)
+    """Secondary processor-based controls in force: 0 outside non-root operation or where they are not activated."""
+    vmx_tertiary = scalar(u64)
+    vmx_python_host_rip = scalar(u64)
+    """A VM exit that lands here returns to Python (HostRequest.ROOT); 0 for none."""
+    vmx_timer_deadline = scalar(u64)
+    """TSC, before offset and scaling, at which the preemption timer expires; all ones while it does not run."""
+    vmx_injecting = scalar(u8)
+    """1 while the event that VM entry injects is delivered: its exception bitmap does not apply to it."""
+    vmx_monitor_trap = scalar(u8)
+    """1 where a VM exit due to the monitor trap flag is due at the next instruction boundary."""
+    vmx_monitor_armed = scalar(u8)
+    """1 in non-root operation under “monitor trap flag”, from the first boundary after VM entry on."""
+    vmx_iret = scalar(u8)
+    """1 from an IRET that ended NMI blocking until it completes: exits report “NMI unblocking due to IRET”."""
+    vmx_broken_rule = scalar(u32)
+    """Number of the entry rule that the last VM entry broke, counted from 1 over the rule book; 0 for none."""
+    vmx_abort = scalar(u32)
+    """VMX-abort indicator of the last VMX abort (Vol. 3C §28.7 “VMX Aborts”); 0 for none."""
+    vmx_pause_first = scalar(u64)
+    """TSC of the first PAUSE of the loop that PAUSE-loop exiting watches."""
+    vmx_pause_last = scalar(u64)
+    vmx_words = array(u64, 16)
+    """Room for VMX's later state."""
