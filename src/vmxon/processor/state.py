@@ -133,6 +133,8 @@ class ProcessorState(State):
     """1 while one instruction runs as a block of its own."""
     exit_interruptible = scalar(u8)
     a20_mask_off = scalar(u8)
+    segment_rules = scalar(u8)
+    """What selectors and hidden parts mean: `SegmentRules` of processor/segmentation.py."""
 
     # How an instruction was abandoned.
     fault_kind = scalar(u32)
@@ -174,6 +176,15 @@ class ProcessorState(State):
     """1 where the dispatcher must look for events before the next block."""
     pending_debug = scalar(u64)
     """Pending debug exceptions, as in the VMCS."""
+    event_stage = scalar(u8)
+    """Which place in the order of events `intercept_windows` is asked about, see processor/events.py."""
+    step_armed = scalar(u8)
+    """1 where RFLAGS.TF was 1 when the instruction at tick `step_ticks` began: its end is a single-step trap."""
+    step_ticks = scalar(u64)
+    shadow_ticks = scalar(u64)
+    """The tick after STI, MOV SS or POP SS: the shadow lasts as long as no further instruction has retired."""
+    resume_ticks = scalar(u64)
+    """The same for RFLAGS.RF after IRET or a task switch."""
 
     # Time: `ticks` = retired instructions + skipped idle time.
     instructions = scalar(u64)
