@@ -138,7 +138,7 @@ class DriveType(click.ParamType[DriveRequest]):
             if key not in allowed:
                 self.fail(f"{key!r} is not a setting of a drive: file, {', '.join(allowed)}", param, ctx)
             if setting not in allowed[key]:
-                self.fail(f"{key}={setting} must be {key}={f' or {key}='.join(allowed[key])}", param, ctx)
+                self.fail(f"{key}={setting} must be {key}={_alternatives(allowed[key])}", param, ctx)
         if not settings.get("file"):
             self.fail("a drive needs its file", param, ctx)
         return DriveRequest(
@@ -147,3 +147,8 @@ class DriveType(click.ParamType[DriveRequest]):
             settings.get("format"),
             settings.get("snapshot", "on") == "on",
         )
+
+
+def _alternatives(words: list[str]) -> str:
+    *first, last = words
+    return f"{', '.join(first)} or {last}" if first else last

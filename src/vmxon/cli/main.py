@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from io import TextIOWrapper
 from pathlib import Path
 from traceback import extract_tb, format_exception
 from typing import NamedTuple
@@ -13,7 +14,7 @@ from typing import NamedTuple
 import click
 
 from vmxon import __version__
-from vmxon.errors import ExitStatus, StorageError, VmxonError, printable
+from vmxon.errors import ExitStatus, ImageError, StorageError, VmxonError, printable
 
 DEBUG_VARIABLE = "VMXON_DEBUG"
 
@@ -66,6 +67,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     if "_VMXON_COMPLETE" in os.environ:  # a shell asks for completions, by click's protocol
         program.main(words, prog_name="vmxon")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # a terminal without “µ” shows a question mark, and no error
+            stream.reconfigure(errors="replace")
     try:
         status = _invoke(words)
         sys.stdout.flush()
@@ -122,10 +126,8 @@ def _known(error: Exception) -> VmxonError | None:
         return VmxonError("the host has too little memory for this guest", advice="give a smaller --memory")
     if isinstance(error, OSError) and StorageError.describes(error):
         return StorageError.of(error)
-    disk = sys.modules.get("vmxon.devices.disk")  # devices know no error of ours; loaded if it raised
-    if disk is not None and isinstance(error, disk.DiskImageError):
-        return VmxonError(str(error))
-    return None
+    disk = sys.modules.get("vmxon.devices.disk")  # loaded if it raised; devices may not import our errors
+    return ImageError(str(error)) if isinstance(error, getattr(disk, "DiskImageError", ())) else None
 
 
 def _fail(line: str, status: ExitStatus, details: Sequence[str] = ()) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -41,6 +42,21 @@ class Size(click.ParamType[int]):
         if not match:
             self.fail(f"{text!r} is not a size: write a whole number and K, M or G, such as 64K, 8M or 1G", param, ctx)
         return int(match[1]) * UNITS[match[2].upper()]
+
+
+class Seconds(click.ParamType[float]):
+    """A span of time in seconds, more than none and not endless."""
+
+    name = "seconds"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        try:
+            seconds = float(str(value))
+        except ValueError:
+            seconds = 0.0
+        if not 0 < seconds < math.inf:
+            self.fail(f"{str(value)!r} is not a time: write seconds, such as 2.5", param, ctx)
+        return seconds
 
 
 class MemorySize(Size):
@@ -102,12 +118,7 @@ MACHINE_OPTIONS = (
         help="What the terminal shows: the serial port, port 0xE9, or, alone, the VGA text screen drawn live. "
         "Repeatable.  [default: serial and e9]",
     ),
-    click.option(
-        "--timeout",
-        type=click.FloatRange(min=0, min_open=True),
-        metavar="SECONDS",
-        help="Stop after this much time, with status 124.",
-    ),
+    click.option("--timeout", type=Seconds(), help="Stop after this much time, with status 124."),
     click.option("--json", "as_json", is_flag=True, help="Report as JSON on stdout; the console goes to stderr."),
 )
 

@@ -45,7 +45,7 @@ def _cells(row: ExitCount) -> tuple[str, str, str, str]:
 
 
 def print_exits(counts: Sequence[ExitCount], stream: TextIO) -> None:
-    """Print the table: drawn by rich where `stream` is a terminal, otherwise columns that awk can split at two blanks."""
+    """Print the table: drawn by rich where `stream` is a terminal, otherwise columns two blanks apart."""
     rows = exit_rows(counts)
     if stream.isatty():
         _print_rich(rows, stream)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import shutil
 import threading
 from collections.abc import Callable
@@ -79,8 +80,9 @@ class LiveScreen:
         self._thread: threading.Thread | None = None
 
     def __enter__(self) -> Self:
+        self._provider()  # an error belongs to the caller while nothing needs to be put back
         if self._output.is_terminal:
-            self._output.write(b"\x1b[?1049h\x1b[2J")
+            self._output.write(b"\x1b[?1049h")
             self._thread = threading.Thread(target=self._redraw, name="screen", daemon=True)
             self._thread.start()
         return self
@@ -111,9 +113,11 @@ class LiveScreen:
         if screen == self._shown:
             return
         parts = ["\x1b[?25l"]
-        for number in range(rows):
-            if self._shown is None or self._shown.row(number) != screen.row(number):
-                parts.append(f"\x1b[{number + 1};1H{draw_row(screen.row(number), columns)}")
+        parts += [
+            f"\x1b[{number + 1};1H{draw_row(screen.row(number), columns)}"
+            for number in range(rows)
+            if self._shown is None or self._shown.row(number) != screen.row(number)
+        ]
         if screen.cursor is not None and 0 <= screen.cursor < COLUMNS * ROWS:
             row, column = divmod(screen.cursor, COLUMNS)
             if row < rows and column < columns:
@@ -123,8 +127,8 @@ class LiveScreen:
 
     def _redraw(self) -> None:
         try:
-            self.draw()
             while not self._stop.wait(1 / FRAMES_PER_SECOND):
                 self.draw()
         except Exception as error:  # noqa: BLE001 - raised again where the run ends, in the main thread
             self._failure = error
+            _thread.interrupt_main()
