@@ -36,7 +36,7 @@ class Pipe:
 
     def text(self) -> str:
         os.close(self._write)
-        with open(self._read, "rb") as stream:
+        with os.fdopen(self._read, "rb") as stream:
             return stream.read().decode()
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import _thread
 import shutil
 import threading
 from collections.abc import Callable
@@ -10,7 +9,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-from vmxon.cli.terminal import GuestOutput
+from vmxon.cli.terminal import GuestOutput, interrupt_main_thread
 
 COLUMNS, ROWS = 80, 25
 FRAMES_PER_SECOND = 25
@@ -131,4 +130,4 @@ class LiveScreen:
                 self.draw()
         except Exception as error:  # noqa: BLE001 - raised again where the run ends, in the main thread
             self._failure = error
-            _thread.interrupt_main()
+            interrupt_main_thread()

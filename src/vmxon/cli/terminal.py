@@ -39,6 +39,14 @@ class CtrlC(Enum):
     GUEST = "guest"
 
 
+def interrupt_main_thread() -> None:
+    """Raise KeyboardInterrupt in the main thread, as Ctrl-C would, even while it waits for a lock."""
+    if sys.platform == "win32":
+        _thread.interrupt_main()
+    else:
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+
 class GuestOutput:
     """Bytes of the guest to a stream, unbuffered and unchanged; usable from any thread."""
 
@@ -184,11 +192,11 @@ class Terminal:
         try:
             while self._input_is_ready() and (data := os.read(self._descriptor, CHUNK)):
                 if self._saved_mode is not None and self._ctrl_c is CtrlC.GUEST and ESCAPE_KEY in data:
-                    _thread.interrupt_main()
+                    interrupt_main_thread()
                     return
                 self._keys(data)
         except OSError:  # the terminal was closed
             return
         except Exception as error:  # noqa: BLE001 - raised again where the run ends, in the main thread
             self._failure = error
-            _thread.interrupt_main()
+            interrupt_main_thread()
