@@ -37,6 +37,13 @@ class Saved:
         """Rebuild what follows from the attributes; a subclass that caches something overrides it."""
 
 
+def cast_state(value: Plain) -> State:
+    """`value` as the state of an object; ValueError if it is anything else."""
+    if not isinstance(value, dict):
+        raise ValueError(f"the state of an object must be a dict, not {value!r}")
+    return value
+
+
 def _plain(value: object) -> Plain:
     match value:
         case Saved():
@@ -55,7 +62,7 @@ def _plain(value: object) -> Plain:
 def _revive(fresh: object, value: Plain) -> object:
     match fresh:
         case Saved():
-            fresh.restore(cast(State, value))
+            fresh.restore(cast_state(value))
             return fresh
         case bytearray():
             return bytearray(cast(bytes, value))
