@@ -35,7 +35,12 @@ class Vector(IntEnum):
     severity: Severity
 
     def __new__(
-        cls, value: int, title: str, kind: Kind, pushes_error_code: bool = False, severity: Severity = Severity.BENIGN
+        cls,
+        value: int,
+        title: str = "",
+        kind: Kind = Kind.FAULT,
+        pushes_error_code: bool = False,
+        severity: Severity = Severity.BENIGN,
     ) -> Self:
         vector = int.__new__(cls, value)
         vector._value_ = value

@@ -12,7 +12,7 @@ class InstructionError(IntEnum):
     meaning: str
     cause: str
 
-    def __new__(cls, number: int, meaning: str, cause: str) -> Self:
+    def __new__(cls, number: int, meaning: str = "", cause: str = "") -> Self:
         error = int.__new__(cls, number)
         error._value_ = number
         error.meaning, error.cause = meaning, cause

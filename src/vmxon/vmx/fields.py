@@ -39,7 +39,7 @@ class VmcsField(IntEnum):
     slot: int
     """Our dense number of the field, 0 to `len(VmcsField) - 1` in table order: its place in the VMCS cache."""
 
-    def __new__(cls, encoding: int, doc: str) -> VmcsField:
+    def __new__(cls, encoding: int, doc: str = "") -> VmcsField:
         """Number the fields as they are declared."""
         field = int.__new__(cls, encoding)
         field._value_ = encoding
