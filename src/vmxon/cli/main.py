@@ -111,7 +111,7 @@ def _report(error: Exception, words: Sequence[str]) -> int:
     known = _known(error)
     if known is not None:
         return _fail(str(known), known.status, known.details)
-    last = extract_tb(error.__traceback__)[-1]
+    last = [frame for frame in extract_tb(error.__traceback__) if not frame.filename.startswith("<")][-1]
     what = printable(f"{type(error).__name__}: {error}".rstrip(": "))
     line = f"this is a bug in vmxon: {what} ({Path(last.filename).name}:{last.lineno})"
     command = printable(" ".join(["vmxon", *words]))
