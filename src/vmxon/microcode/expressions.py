@@ -1,0 +1,394 @@
+"""Expressions of microcode: folded where static, emitted where not."""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import operator
+from collections.abc import Callable
+from typing import TYPE_CHECKING, cast
+
+from vmxon.microcode import language
+from vmxon.microcode.language import role_of
+from vmxon.microcode.layout import State
+from vmxon.microcode.types import BOOL, IntType
+from vmxon.microcode.values import ArrayRef, StateRef, StructsRef, Value, Variable
+
+if TYPE_CHECKING:
+    from vmxon.microcode.translator import Translator
+
+_STATIC_BINARY: dict[type[ast.operator], Callable[[object, object], object]] = {
+    ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.BitAnd: operator.and_, ast.BitOr: operator.or_,
+    ast.BitXor: operator.xor, ast.LShift: operator.lshift, ast.RShift: operator.rshift, ast.FloorDiv: operator.floordiv, ast.Mod: operator.mod,
+}  # fmt: skip
+_BINARY = {
+    ast.Add: "add", ast.Sub: "sub", ast.Mult: "mul", ast.BitAnd: "and", ast.BitOr: "or", ast.BitXor: "xor",
+    ast.LShift: "shl", ast.RShift: "lshr", ast.FloorDiv: "udiv", ast.Mod: "urem",
+}  # fmt: skip
+_STATIC_COMPARE: dict[type[ast.cmpop], Callable[[object, object], object]] = {
+    ast.Eq: operator.eq, ast.NotEq: operator.ne, ast.Lt: operator.lt, ast.LtE: operator.le, ast.Gt: operator.gt, ast.GtE: operator.ge,
+    ast.Is: operator.is_, ast.IsNot: operator.is_not, ast.In: lambda a, b: operator.contains(b, a), ast.NotIn: lambda a, b: not operator.contains(b, a),
+}  # fmt: skip
+_COMPARE = {ast.Eq: "eq", ast.NotEq: "ne", ast.Lt: "lt", ast.LtE: "le", ast.Gt: "gt", ast.GtE: "ge"}
+_FOLD: dict[str, Callable[[int, int], int]] = {
+    "add": operator.add, "sub": operator.sub, "mul": operator.mul, "and": operator.and_, "or": operator.or_, "xor": operator.xor,
+    "shl": operator.lshift, "lshr": operator.rshift, "ashr": operator.rshift, "udiv": operator.floordiv, "urem": operator.mod,
+}  # fmt: skip
+_SHIFTS = ("shl", "lshr", "ashr")
+
+
+class Expressions:
+    """Evaluates expression trees for a translator."""
+
+    def __init__(self, translator: Translator) -> None:
+        self.translator = translator
+        self.primitives: dict[object, Callable[[ast.Call, list[object]], object]] = {
+            language.load: self._load,
+            language.store: self._store,
+            language.fault: self._fault,
+            language.attempt: self._attempt,
+            language.select: self._select,
+            **{f: self._intrinsic for f in (language.popcount, language.leading_zeros, language.trailing_zeros, language.byte_swap)},
+        }
+
+    def evaluate(self, node: ast.expr) -> object:
+        """A static object, a Value, or a reference into state."""
+        method = getattr(self, f"_{type(node).__name__.lower()}", None)
+        if method is None:
+            raise self.translator.error(node, f"{type(node).__name__} has no place in microcode")
+        return method(node)
+
+    # Leaves.
+    def _constant(self, node: ast.Constant) -> object:
+        return node.value
+
+    def _name(self, node: ast.Name) -> object:
+        frame = self.translator.frame
+        if node.id in frame.names:
+            value = frame.names[node.id]
+            return self.translator.emitter.read(value) if isinstance(value, Variable) else value
+        namespace = frame.source.namespace
+        if node.id in namespace:
+            return namespace[node.id]
+        if hasattr(builtins, node.id):
+            return getattr(builtins, node.id)
+        raise self.translator.error(node, f"{node.id} is not known here (bound only under a condition?)")
+
+    def _tuple(self, node: ast.Tuple) -> object:
+        return tuple(self.evaluate(part) for part in node.elts)
+
+    def _list(self, node: ast.List) -> object:
+        return [self.evaluate(part) for part in node.elts]
+
+    def _joinedstr(self, node: ast.JoinedStr) -> object:
+        return "".join(str(self.evaluate(v.value)) if isinstance(v, ast.FormattedValue) else str(cast(ast.Constant, v).value) for v in node.values)
+
+    def _attribute(self, node: ast.Attribute) -> object:
+        owner = self.evaluate(node.value)
+        if isinstance(owner, StateRef):
+            return self.translator.member(node, owner, node.attr)
+        if isinstance(owner, Value):
+            raise self.translator.error(node, f"a runtime {owner.kind} has no attribute {node.attr}")
+        raw = getattr(type(owner), node.attr, None) if not isinstance(owner, type) else None
+        if isinstance(raw, property) and role_of(raw.fget) == "inline":
+            return self.translator.expand(cast(Callable[..., object], raw.fget), [owner], {})
+        try:
+            return getattr(owner, node.attr)
+        except AttributeError as missing:
+            raise self.translator.error(node, str(missing)) from None
+
+    def _subscript(self, node: ast.Subscript) -> object:
+        owner, index = self.evaluate(node.value), self.evaluate(node.slice)
+        t = self.translator
+        if isinstance(owner, ArrayRef):
+            element = owner.array.element
+            offset, dynamic = t.element(node, owner.place, owner.array, element.size, owner.array.count, index)
+            return t.emitter.load_field(owner.place.base, offset, dynamic, element.kind, owner.place.is_cpu)
+        if isinstance(owner, StructsRef):
+            layout = owner.structs.layout
+            offset, dynamic = t.element(node, owner.place, owner.structs, layout.size, owner.structs.count, index)
+            return StateRef(layout, owner.place.base, offset, dynamic, owner.place.is_cpu)
+        if isinstance(index, Value):
+            raise t.error(node, "a static container needs a static index")
+        return owner[index]  # type: ignore[index]  # any static container
+
+    def _slice(self, node: ast.Slice) -> object:
+        parts = (self.evaluate(p) if p is not None else None for p in (node.lower, node.upper, node.step))
+        return slice(*parts)
+
+    # Operators.
+    def _binop(self, node: ast.BinOp) -> object:
+        return self.binary(node, node.op, self.evaluate(node.left), self.evaluate(node.right))
+
+    def binary(self, node: ast.AST, op: ast.operator, left: object, right: object) -> object:
+        """left op right."""
+        if not isinstance(left, Value) and not isinstance(right, Value):
+            return _STATIC_BINARY[type(op)](left, right)
+        name = _BINARY.get(type(op))
+        if name is None:
+            raise self.translator.error(node, f"{type(op).__name__} has no runtime form")
+        emitter = self.translator.emitter
+        if name in _SHIFTS:
+            if not isinstance(left, Value):
+                raise self.translator.error(node, "a shifted constant needs a type")
+            if name == "lshr" and left.kind.is_signed:
+                name = "ashr"
+            count = emitter.const(left.kind.unsigned if left.kind.bits > 1 else left.kind, right) if isinstance(right, int) else right
+            if not isinstance(count, Value):
+                raise self.translator.error(node, f"{right!r} is no shift count")
+            if isinstance(right, int) and not 0 <= right < left.kind.bits:
+                raise self.translator.error(node, f"shift by {right} of {left.kind}")
+            right = Value(left.kind, count.text, count.number) if count.kind.bits == left.kind.bits else self.convert(count, left.kind)
+        elif not isinstance(left, Value):
+            left = self.translator.typed(node, left, cast(Value, right).kind)
+        elif not isinstance(right, Value):
+            right = self.translator.typed(node, right, left.kind)
+        left, right = cast(Value, left), cast(Value, right)
+        if left.kind != right.kind:
+            raise self.translator.error(node, f"{left.kind} {name} {right.kind}: convert one side")
+        if name in ("udiv", "urem") and (left.kind.is_signed or left.kind.bits > 64):
+            raise self.translator.error(node, f"division of {left.kind} has no runtime form")
+        return self._simplified(name, left, right)
+
+    def _simplified(self, name: str, left: Value, right: Value) -> Value:
+        emitter = self.translator.emitter
+        if left.number is not None and right.number is not None:
+            count = right.number & (left.kind.bits - 1) if name in _SHIFTS else right.number
+            return emitter.const(left.kind, _FOLD[name](left.number, count))
+        if right.number == 0:
+            if name in ("add", "sub", "or", "xor", *_SHIFTS):
+                return left
+            if name in ("and", "mul"):
+                return right
+        if left.number == 0 and name in ("add", "or", "xor"):
+            return right
+        if left.number == 0 and name in ("and", "mul", *_SHIFTS):
+            return left
+        return emitter.binary(name, left, right)
+
+    def _unaryop(self, node: ast.UnaryOp) -> object:
+        value = self.evaluate(node.operand)
+        emitter = self.translator.emitter
+        if not isinstance(value, Value):
+            return {ast.Not: operator.not_, ast.Invert: operator.invert, ast.USub: operator.neg, ast.UAdd: operator.pos}[type(node.op)](value)  # type: ignore[index, operator]
+        if isinstance(node.op, ast.Not):
+            if value.kind is not BOOL:
+                raise self.translator.error(node, f"not of {value.kind}: compare with 0")
+            if value.number is not None:
+                return emitter.const(BOOL, 1 - value.number)
+            return emitter.compare("eq", value, emitter.const(BOOL, 0))
+        if isinstance(node.op, ast.Invert):
+            return self._simplified("xor", value, emitter.const(value.kind, -1))
+        return self._simplified("sub", emitter.const(value.kind, 0), value)
+
+    def _compare(self, node: ast.Compare) -> object:
+        left = self.evaluate(node.left)
+        result: object = None
+        for op, right_node in zip(node.ops, node.comparators, strict=True):
+            right = self.evaluate(right_node)
+            one = self._compare_two(node, op, left, right)
+            result = one if result is None else self.binary(node, ast.BitAnd(), result, one)
+            left = right
+        return result
+
+    def _compare_two(self, node: ast.AST, op: ast.cmpop, left: object, right: object) -> object:
+        if not isinstance(left, Value) and not isinstance(right, Value):
+            return _STATIC_COMPARE[type(op)](left, right)
+        t = self.translator
+        if isinstance(op, ast.In | ast.NotIn):
+            result: object = False
+            for item in cast(tuple[object, ...], right):
+                one = self._compare_two(node, ast.Eq(), left, item)
+                result = one if result is False else self.binary(node, ast.BitOr(), result, one)
+            return t.emitter.compare("eq", cast(Value, result), t.emitter.const(BOOL, 0)) if isinstance(op, ast.NotIn) else result
+        name = _COMPARE.get(type(op))
+        if name is None:
+            return isinstance(op, ast.IsNot)
+        if not isinstance(left, Value):
+            left = t.typed(node, left, cast(Value, right).kind)
+        right = t.typed(node, right, left.kind)
+        if left.number is not None and right.number is not None:
+            return t.emitter.const(BOOL, int(bool(_STATIC_COMPARE[type(op)](left.number, right.number))))
+        return t.emitter.compare(name, left, right)
+
+    def _boolop(self, node: ast.BoolOp) -> object:
+        is_and = isinstance(node.op, ast.And)
+        t = self.translator
+        value: object = None
+        for index, part in enumerate(node.values):
+            if index == 0:
+                value = self.evaluate(part)
+            elif isinstance(value, Value) and value.number is None:
+                if _cheap(part):
+                    right = self.evaluate(part)
+                    if not isinstance(right, Value):
+                        value = (value if right else False) if is_and else (True if right else value)
+                    else:
+                        value = self.binary(node, ast.BitAnd() if is_and else ast.BitOr(), value, right)
+                else:
+                    value = self._short_circuit(node, value, part, is_and)
+            else:
+                known = bool(value.number) if isinstance(value, Value) else bool(value)
+                if known != is_and:
+                    return t.emitter.const(BOOL, int(known)) if isinstance(value, Value) else value
+                value = self.evaluate(part)
+        return value
+
+    def _short_circuit(self, node: ast.expr, left: Value, part: ast.expr, is_and: bool) -> Value:
+        t = self.translator
+        if left.kind is not BOOL:
+            raise t.error(node, f"and/or of {left.kind}: compare with 0")
+        variable = t.emitter.declare(BOOL, "both")
+        t.emitter.assign(variable, left)
+        condition = left if is_and else t.emitter.compare("eq", left, t.emitter.const(BOOL, 0))
+        frame = t.emitter.begin_if(condition, False)
+        t.frame.depth += 1
+        right = self.evaluate(part)
+        if not t.dead:
+            t.emitter.assign(variable, t.typed(node, right, BOOL))
+        dead = t.dead
+        t.emitter.begin_else(frame, dead)
+        t.emitter.end_if(frame, False, False)
+        t.dead = False
+        t.frame.depth -= 1
+        return t.emitter.read(variable)
+
+    def _ifexp(self, node: ast.IfExp) -> object:
+        t = self.translator
+        test = self.evaluate(node.test)
+        if isinstance(test, Value) and test.number is not None:
+            test = bool(test.number)
+        if not isinstance(test, Value):
+            return self.evaluate(node.body if test else node.orelse)
+        if _cheap(node.body) and _cheap(node.orelse):
+            yes, no = self._same(node, self.evaluate(node.body), self.evaluate(node.orelse))
+            return t.emitter.select(test, yes, no)
+        frame = t.emitter.begin_if(test, True)
+        t.frame.depth += 1
+        yes_value = self.evaluate(node.body)
+        if not isinstance(yes_value, Value):
+            raise t.error(node, "give the first alternative a type")
+        variable = t.emitter.declare(yes_value.kind, "chosen")
+        t.emitter.assign(variable, yes_value)
+        t.emitter.begin_else(frame, False)
+        t.emitter.assign(variable, t.typed(node, self.evaluate(node.orelse), variable.kind))
+        t.emitter.end_if(frame, False, False)
+        t.frame.depth -= 1
+        return t.emitter.read(variable)
+
+    def _same(self, node: ast.AST, left: object, right: object) -> tuple[Value, Value]:
+        t = self.translator
+        if isinstance(left, Value):
+            return left, t.typed(node, right, left.kind)
+        if isinstance(right, Value):
+            return t.typed(node, left, right.kind), right
+        if isinstance(left, bool) and isinstance(right, bool):
+            return t.typed(node, left, BOOL), t.typed(node, right, BOOL)
+        raise t.error(node, "two static alternatives of a dynamic choice need a type")
+
+    # Calls.
+    def _call(self, node: ast.Call) -> object:
+        t = self.translator
+        function = self.evaluate(node.func)
+        arguments: list[object] = []
+        for argument in node.args:
+            if isinstance(argument, ast.Starred):
+                arguments.extend(cast(tuple[object, ...], self.evaluate(argument.value)))
+            else:
+                arguments.append(self.evaluate(argument))
+        keywords = {cast(str, k.arg): self.evaluate(k.value) for k in node.keywords}
+        if t.dead:
+            return None
+        if isinstance(function, IntType):
+            return self.convert(arguments[0], function)
+        primitive = self.primitives.get(function) if callable(function) and function.__hash__ else None
+        if primitive is not None:
+            return primitive(node, arguments)
+        return self.apply(node, function, arguments, keywords)
+
+    def apply(self, node: ast.AST, function: object, arguments: list[object], keywords: dict[str, object]) -> object:
+        """Call a function by its role."""
+        t = self.translator
+        plain = getattr(function, "__func__", function)
+        if plain is not function:
+            arguments = [cast(object, function.__self__), *arguments]  # type: ignore[attr-defined]  # a bound method
+        role = role_of(plain)
+        if role == "inline":
+            return t.expand(plain, arguments, keywords)
+        if role in ("microcode", "slot"):
+            if keywords:
+                names = [a for a in plain.__code__.co_varnames[: plain.__code__.co_argcount]]
+                arguments = arguments + [keywords.pop(n) for n in names[len(arguments) :] if n in keywords]
+            return t.call(node, plain, arguments)
+        if role == "staged":
+            return plain(t, *arguments, **keywords)
+        if isinstance(function, type) and issubclass(function, State):
+            base = t.emitter.pointer(t.typed(node, arguments[0], IntType(64, False)))
+            return StateRef(function, base)
+        everything = [*arguments, *keywords.values()]
+        if any(isinstance(a, Value | StateRef | ArrayRef | StructsRef) for a in everything):
+            if function is bool:
+                return t.emitter.compare("ne", cast(Value, arguments[0]), t.emitter.const(cast(Value, arguments[0]).kind, 0))
+            if not isinstance(function, type):
+                raise t.error(node, f"{function!r} is no microcode; mark it @inline or @microcode")
+        return cast(Callable[..., object], function)(*arguments, **keywords)
+
+    def convert(self, value: object, kind: IntType) -> Value:
+        """A value converted to `kind`."""
+        emitter = self.translator.emitter
+        if not isinstance(value, Value):
+            return emitter.const(kind, int(cast(int, value)))
+        if value.number is not None:
+            return emitter.const(kind, value.number)
+        if value.kind == kind:
+            return value
+        return emitter.convert(value, kind)
+
+    def _load(self, node: ast.Call, arguments: list[object]) -> object:
+        kind, pointer = arguments
+        if not isinstance(kind, IntType):
+            raise self.translator.error(node, "load() takes a type and a pointer")
+        return self.translator.emitter.load(kind, self.translator.typed(node, pointer, IntType(64, False)))
+
+    def _store(self, node: ast.Call, arguments: list[object]) -> object:
+        kind, pointer, value = arguments
+        if not isinstance(kind, IntType):
+            raise self.translator.error(node, "store() takes a type, a pointer and a value")
+        t = self.translator
+        t.emitter.store(t.typed(node, pointer, IntType(64, False)), t.typed(node, value, kind))
+        return None
+
+    def _fault(self, node: ast.Call, arguments: list[object]) -> object:
+        self.translator.fault()
+        return None
+
+    def _attempt(self, node: ast.Call, arguments: list[object]) -> object:
+        return self.translator.call(node, cast(Callable[..., object], arguments[0]), arguments[1:], attempt=True)
+
+    def _select(self, node: ast.Call, arguments: list[object]) -> object:
+        condition, yes, no = arguments
+        if isinstance(condition, Value) and condition.number is not None:
+            condition = bool(condition.number)
+        if not isinstance(condition, Value):
+            return yes if condition else no
+        left, right = self._same(node, yes, no)
+        return self.translator.emitter.select(condition, left, right)
+
+    def _intrinsic(self, node: ast.Call, arguments: list[object]) -> object:
+        name = cast(ast.Name, node.func).id if isinstance(node.func, ast.Name) else cast(ast.Attribute, node.func).attr
+        if not isinstance(arguments[0], Value):
+            raise self.translator.error(node, f"{name} of a static value")
+        return self.translator.emitter.intrinsic(name, arguments[0])
+
+
+def _cheap(node: ast.expr) -> bool:
+    """Whether evaluating early is harmless and costs little: no calls but conversions, no division."""
+    for part in ast.walk(node):
+        if isinstance(part, ast.Call) and not (isinstance(part.func, ast.Name) and part.func.id in _CONVERSIONS):
+            return False
+        if isinstance(part, ast.FloorDiv | ast.Mod | ast.Subscript):
+            return False
+    return True
+
+
+_CONVERSIONS = frozenset(f"{sign}{bits}" for sign in "ui" for bits in (8, 16, 32, 64, 128))
