@@ -5,7 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from types import ModuleType
+from pathlib import Path
 
 import click
 import pytest
@@ -13,6 +13,7 @@ import pytest
 from tests.cli.conftest import Outcome
 from vmxon import __version__
 from vmxon.cli import main as cli
+from vmxon.devices.disk import DiskImageError
 from vmxon.errors import ExitStatus, Fault, ImageError, TimedOut, TripleFault
 
 Invoke = Callable[..., Outcome]
@@ -144,17 +145,10 @@ def test_the_traceback_is_there_for_those_who_ask(
     assert "vmxon: this is a bug in vmxon: KeyError: 'x'" in outcome.err
 
 
-def test_a_disk_image_error_is_the_images_fault(
-    ends_with: Callable[[BaseException], Outcome], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    class DiskImageError(Exception):
-        """As the devices raise it: no relative of ours."""
-
-    disk = ModuleType("vmxon.devices.disk")
-    monkeypatch.setattr(disk, "DiskImageError", DiskImageError, raising=False)
-    monkeypatch.setitem(sys.modules, "vmxon.devices.disk", disk)
-    outcome = ends_with(DiskImageError("d.qcow2: bad magic"))
-    assert (outcome.status, outcome.err) == (2, "vmxon: d.qcow2: bad magic\n")
+def test_a_disk_image_error_is_the_images_fault(ends_with: Callable[[BaseException], Outcome]) -> None:
+    error = DiskImageError(Path("d.qcow2"), 4, "version 9", "2 or 3", "Convert it.")
+    outcome = ends_with(error)
+    assert (outcome.status, outcome.err) == (2, f"vmxon: {error}\n")
 
 
 def test_the_status_of_a_command_is_the_status_of_the_process(
