@@ -7,13 +7,12 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 from io import TextIOWrapper
-from pathlib import Path
-from traceback import extract_tb, format_exception
 from typing import NamedTuple
 
 import click
 
 from vmxon import __version__
+from vmxon.cli.termination import unwinding
 from vmxon.errors import ExitStatus, ImageError, StorageError, VmxonError, printable
 
 DEBUG_VARIABLE = "VMXON_DEBUG"
@@ -90,7 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _invoke(words: list[str]) -> int:
     """Parse and run; `program.main` would end the process by itself, in its own words."""
     try:
-        with program.make_context("vmxon", words) as context:
+        with unwinding(), program.make_context("vmxon", words) as context:
             result = program.invoke(context)
     except click.exceptions.Exit as stop:
         return stop.exit_code
@@ -106,6 +105,9 @@ def _usage_line(error: click.ClickException) -> str:
 
 def _report(error: Exception, words: Sequence[str]) -> int:
     """One line for what went wrong: ours by their own words, anything else as a bug."""
+    from pathlib import Path
+    from traceback import extract_tb, format_exception
+
     if os.environ.get(DEBUG_VARIABLE) == "1":
         sys.stderr.write("".join(format_exception(error)))
     known = _known(error)

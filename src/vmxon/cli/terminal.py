@@ -5,7 +5,8 @@
         machine.run(output.write)
     output.finish_line()
 
-The terminal is put back on every way out: the end, an exception, Ctrl-C, SIGTERM, SIGHUP.
+The terminal is put back on every way out: the end, an exception, Ctrl-C, and SIGTERM and SIGHUP, which `termination`
+turns into one.
 """
 
 from __future__ import annotations
@@ -19,17 +20,15 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from enum import Enum
-from types import FrameType, TracebackType
+from types import TracebackType
 from typing import Self, TextIO
 
 if sys.platform != "win32":
     import termios
 
-CTRL_C = b"\x03"
 ESCAPE_KEY = b"\x1d"
 """Ctrl-], which ends the run where Ctrl-C belongs to the guest."""
 CHUNK = 1024
-RESTORED_SIGNALS = ("SIGTERM", "SIGHUP")
 
 
 class CtrlC(Enum):
@@ -91,7 +90,6 @@ class Terminal:
         self._failure: Exception | None = None
         self._wake_reader, self._wake_writer = -1, -1
         self._saved_mode: list[int | list[bytes | int]] | None = None
-        self._saved_signals: dict[signal.Signals, Callable[[int, FrameType | None], object] | int | None] = {}
 
     def __enter__(self) -> Self:
         if not self._readable():
@@ -154,7 +152,6 @@ class Terminal:
         for key in (termios.VSUSP, termios.VQUIT):
             control[key] = disabled
         control[termios.VMIN], control[termios.VTIME] = 1, 0
-        self._catch_signals()
         termios.tcsetattr(self._descriptor, termios.TCSADRAIN, mode)
 
     def _restore(self) -> None:
@@ -163,40 +160,26 @@ class Terminal:
                 termios.tcflush(self._descriptor, termios.TCIFLUSH)  # keys that were meant for the guest
                 termios.tcsetattr(self._descriptor, termios.TCSANOW, self._saved_mode)
             self._saved_mode = None
-        for number, previous in self._saved_signals.items():
-            signal.signal(number, previous)
-        self._saved_signals.clear()
 
-    def _catch_signals(self) -> None:
-        """Restore first, then let the signal do what it would have done."""
-        if threading.current_thread() is not threading.main_thread():
-            return
-
-        def restore_and_repeat(number: int, frame: FrameType | None) -> None:
-            self._restore()
-            signal.raise_signal(number)
-
-        for name in RESTORED_SIGNALS:
-            number = signal.Signals[name]
-            self._saved_signals[number] = signal.signal(number, restore_and_repeat)
-
-    def _input_is_ready(self) -> bool:
-        """Wait for input; False where the run has ended meanwhile."""
-        if sys.platform == "win32":  # select is for sockets there
-            return True
-        ready, _, _ = select.select([self._descriptor, self._wake_reader], [], [])
-        return self._wake_reader not in ready
+    def _typed(self) -> bytes:
+        """Wait for keys; empty at the end of input or of the run, and where the terminal was closed."""
+        try:
+            if sys.platform != "win32":  # select is for sockets there
+                ready, _, _ = select.select([self._descriptor, self._wake_reader], [], [])
+                if self._wake_reader in ready:
+                    return b""
+            return os.read(self._descriptor, CHUNK)
+        except OSError:
+            return b""
 
     def _read(self) -> None:
-        """Pass on what is typed until the end of input or of the run."""
+        """Pass on what is typed until nothing more can come."""
         try:
-            while self._input_is_ready() and (data := os.read(self._descriptor, CHUNK)):
+            while data := self._typed():
                 if self._saved_mode is not None and self._ctrl_c is CtrlC.GUEST and ESCAPE_KEY in data:
                     interrupt_main_thread()
                     return
                 self._keys(data)
-        except OSError:  # the terminal was closed
-            return
         except Exception as error:  # noqa: BLE001 - raised again where the run ends, in the main thread
             self._failure = error
             interrupt_main_thread()
