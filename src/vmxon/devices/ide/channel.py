@@ -1,7 +1,7 @@
-"""Two ATA channels with up to two drives each, served by PIO.
+"""One ATA channel: task file, commands, and the data blocks of PIO.
 
 Source: ATA/ATAPI-6 (T13 1410D), §7 “Parallel interface register definitions”, §8 “Command descriptions”, §9.6 “PIO
-data-in command protocol”. A channel without drives is not on the bus at all, so that it reads as all ones.
+data-in command protocol”, §9.7 “PIO data-out command protocol”.
 """
 
 from __future__ import annotations
@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
-from vmxon.devices.bus import Device, PortSpace, reads, reads_string, writes, writes_string
+from vmxon.devices.bus import Device, PortSpace, reads, writes
 from vmxon.devices.clock import Timer, VirtualClock
 from vmxon.devices.disk.drive import LARGEST_MULTIPLE, AtaDrive
 from vmxon.devices.disk.image import SECTOR
+from vmxon.devices.ide.data import DataPort
 from vmxon.devices.interrupt import Signal
 
 ERROR, REQUEST, SEEK_DONE, READY, BUSY = 0x01, 0x08, 0x10, 0x40, 0x80
@@ -36,14 +37,14 @@ WITHOUT_DATA = (0xE0, 0xE1, 0xE2, 0xE3, 0xE6, 0xE7, 0xEA)
 
 
 class IdeChannel(Device, span=8):
-    """One channel: the task file, the data port and one or two drives.
+    """One channel: the task file and one or two drives; `data` and `control_port` are its other two registers.
 
     Commands finish `latency` nanoseconds after they are given (0: at once); then, or when data is ready, `interrupt`
     rises until the status is read.
     """
 
     saves: ClassVar[tuple[str, ...]] = (
-        "task", "device", "control", "status", "error", "requested", "buffer", "position", "writing", "block",
+        "task", "device", "control", "status", "error", "requested", "data", "block",
         "lba", "remaining", "pending_command", "timer",
     )  # fmt: skip
 
@@ -61,9 +62,7 @@ class IdeChannel(Device, span=8):
         self.status = IDLE
         self.error = 0
         self.requested = False
-        self.buffer = bytearray()
-        self.position = 0
-        self.writing = False
+        self.data = DataPort(self._block_read, self._block_written)
         self.block = 0
         """Sectors in each data block of the present command."""
         self.lba = 0
@@ -88,79 +87,7 @@ class IdeChannel(Device, span=8):
         self.requested = True
         self._update()
 
-    # -- data port -----------------------------------------------------------------------------------------------------
-
-    @reads(0, 2)
-    def read_word(self) -> int:
-        position = self.position
-        buffer = self.buffer
-        if self.writing or position + 2 > len(buffer):
-            return 0xFFFF
-        self.position = position + 2
-        value = buffer[position] | buffer[position + 1] << 8
-        if position + 2 == len(buffer):
-            self._block_read()
-        return value
-
-    @reads(0, 4)
-    def read_double(self) -> int:
-        return self.read_word() | self.read_word() << 16
-
-    @reads(0)
-    def read_byte(self) -> int:
-        return self.read_word() & 0xFF
-
-    @writes(0, 2)
-    def write_word(self, value: int) -> None:
-        position = self.position
-        if self.writing and position + 2 <= len(self.buffer):
-            self.buffer[position] = value & 0xFF
-            self.buffer[position + 1] = value >> 8
-            self.position = position + 2
-            if self.position == len(self.buffer):
-                self._block_written()
-
-    @writes(0, 4)
-    def write_double(self, value: int) -> None:
-        self.write_word(value & 0xFFFF)
-        self.write_word(value >> 16)
-
-    @writes(0)
-    def write_byte(self, value: int) -> None:
-        self.write_word(value)
-
-    @reads_string(0)
-    def read_string(self, size: int, count: int) -> bytes:
-        if size == 1:
-            return bytes(self.read_byte() for _ in range(count))
-        wanted = size * count
-        parts: list[bytes] = []
-        while wanted:
-            chunk = b"" if self.writing else bytes(self.buffer[self.position : self.position + wanted])
-            if not chunk:
-                parts.append(b"\xff" * wanted)
-                break
-            parts.append(chunk)
-            wanted -= len(chunk)
-            self.position += len(chunk)
-            if self.position == len(self.buffer):
-                self._block_read()
-        return b"".join(parts)
-
-    @writes_string(0)
-    def write_string(self, size: int, data: bytes) -> None:
-        if size == 1:
-            for value in data:
-                self.write_byte(value)
-            return
-        done = 0
-        while done < len(data) and self.writing and self.position < len(self.buffer):
-            chunk = data[done : done + len(self.buffer) - self.position]
-            self.buffer[self.position : self.position + len(chunk)] = chunk
-            self.position += len(chunk)
-            done += len(chunk)
-            if self.position == len(self.buffer):
-                self._block_written()
+    # -- data blocks ---------------------------------------------------------------------------------------------------
 
     def _block_read(self) -> None:
         if self.remaining:
@@ -180,18 +107,18 @@ class IdeChannel(Device, span=8):
 
     def _offer(self, data: bytes) -> None:
         """Let the guest read `data`."""
-        self.buffer, self.position, self.writing = bytearray(data), 0, False
+        self.data.offer(data)
         self.status = IDLE | REQUEST
         self._request()
 
     def _await(self) -> None:
         """Let the guest write the next block."""
-        self.buffer, self.position, self.writing = bytearray(min(self.block, self.remaining) * SECTOR), 0, True
+        self.data.expect(min(self.block, self.remaining) * SECTOR)
         self.status = IDLE | REQUEST
 
-    def _block_written(self) -> None:
-        count = len(self.buffer) // SECTOR
-        if not self.drive or not self.drive.write(self.lba, bytes(self.buffer)):
+    def _block_written(self, data: bytes) -> None:
+        count = len(data) // SECTOR
+        if not self.drive or not self.drive.write(self.lba, data):
             self._fail(UNCORRECTABLE)
             return
         self.lba += count
@@ -214,7 +141,14 @@ class IdeChannel(Device, span=8):
         self._request()
 
     def _forget_data(self) -> None:
-        self.buffer, self.position, self.writing, self.remaining = bytearray(), 0, False, 0
+        self.remaining = 0
+        self.data.clear()
+
+    def connect(self, ports: PortSpace, base: int) -> None:
+        """Attach at `base` (0x1F0, 0x170) and `base` + 0x206."""
+        ports.attach(base, self.data)
+        ports.attach(base, self)
+        ports.attach(base + 0x206, self.control_port)
 
     # -- task file -----------------------------------------------------------------------------------------------------
 
@@ -425,27 +359,3 @@ class IdeControl(Device, span=1):
     @writes(0)
     def device_control(self, value: int) -> None:
         self.channel.set_control(value)
-
-
-class Ide(Device):
-    """The PC's two channels: drives 0 and 1 on IRQ 14, drives 2 and 3 on IRQ 15."""
-
-    def __init__(
-        self,
-        clock: VirtualClock,
-        interrupts: tuple[Signal, Signal],
-        drives: Sequence[AtaDrive | None],
-        latency: int = 0,
-    ) -> None:
-        self.primary = IdeChannel(clock, interrupts[0], drives[:2], latency)
-        self.secondary = IdeChannel(clock, interrupts[1], drives[2:4], latency)
-        self.drives = [drive for drive in drives[:4] if drive is not None]
-
-    saves: ClassVar[tuple[str, ...]] = ("primary", "secondary", "drives")
-
-    def connect(self, ports: PortSpace) -> None:
-        """Attach each channel that has a drive: at 0x1F0 and 0x3F6, at 0x170 and 0x376."""
-        for channel, base in ((self.primary, 0x1F0), (self.secondary, 0x170)):
-            if any(channel.drives):
-                ports.attach(base, channel)
-                ports.attach(base + 0x206, channel.control_port)
