@@ -130,3 +130,20 @@ class Page4M32(Word, width=32):
     pat = flag(12, "part of the memory type")
     frame_high = field(20, 13, "bits 39:32 of the page's physical address")
     frame_low = field(31, 22, "bits 31:22 of the page's physical address")
+
+
+MUST_BE_ZERO: dict[type[Word], int] = {
+    TableEntry: 0,
+    Page4K: 0,
+    Page2M: 0x001F_E000,
+    Page1G: 0x3FFF_E000,
+    PaePointerEntry: 0xFFF0_0000_0000_01E6,
+    TableEntry32: 0,
+    Page4K32: 0,
+    Page4M32: 0x0020_0000,
+}
+"""Bits whose setting raises #PF (for PDPTEs of PAE #GP) on every processor; other unnamed bits are ignored.
+
+Reserved besides: address bits from MAXPHYADDR upward, `page_size` in PML5 and PML4 entries, execute-disable without NXE,
+bits 62:52 of every entry of PAE paging.
+"""
