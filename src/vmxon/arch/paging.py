@@ -144,6 +144,6 @@ MUST_BE_ZERO: dict[type[Word], int] = {
 }
 """Bits whose setting raises #PF (for PDPTEs of PAE #GP) on every processor; other unnamed bits are ignored.
 
-Reserved besides: address bits from MAXPHYADDR upward, `page_size` in PML5 and PML4 entries, execute-disable without NXE,
-bits 62:52 of every entry of PAE paging.
+Reserved besides: address bits from MAXPHYADDR upward, `page_size` in PML5 and PML4 entries, execute-disable without
+NXE, bits 62:52 of every entry of PAE paging.
 """

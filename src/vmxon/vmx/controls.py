@@ -198,3 +198,15 @@ DEFAULT1: dict[type[Word], int] = {
     Entry: 0x1FF | 1 << 12,
 }
 """Bits that always read as “must be 1” in the plain capability MSRs (Vol. 3D App. A.3.1, A.3.2, A.4.1, A.5)."""
+
+VECTORS: dict[str, type[Word]] = {
+    "pin": PinBased,
+    "primary": PrimaryProcessorBased,
+    "secondary": SecondaryProcessorBased,
+    "tertiary": TertiaryProcessorBased,
+    "exit": PrimaryExit,
+    "secondary_exit": SecondaryExit,
+    "entry": Entry,
+    "vm_functions": VmFunctions,
+}
+"""The vectors by the name that `VmxModel` and “vector.name” use."""
