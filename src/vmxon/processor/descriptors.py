@@ -12,6 +12,7 @@ from vmxon.processor.segmentation import (
     UNUSABLE,
     SegmentRules,
     canonical,
+    event_is_external,
     is_null,
     protected,
     refresh_mode,
@@ -30,6 +31,8 @@ KIND = AccessRights.type.mask | NOT_SYSTEM
 CODE_KIND = NOT_SYSTEM | SegmentType.code.mask
 CONFORMING = NOT_SYSTEM | SegmentType.code.mask | SegmentType.expand_down_or_conforming.mask
 WRITABLE_DATA = NOT_SYSTEM | SegmentType.writable_or_readable.mask
+EXPANDS_DOWN = (SegmentType.code.mask | SegmentType.expand_down_or_conforming.mask) << Descriptor.type.low
+EXPANDS_DOWN_DATA = SegmentType.expand_down_or_conforming.mask << Descriptor.type.low
 BUSY = 2
 """The bit of a TSS type that tells busy from available."""
 REAL_RIGHTS = NOT_SYSTEM | PRESENT | 3
@@ -82,16 +85,21 @@ def is_writable_data(rights: int) -> bool:
     return rights & (CODE_KIND | WRITABLE_DATA) == WRITABLE_DATA
 
 
-@inline
-def event_is_external(cpu: Cpu) -> bool:
-    """An event other than INT n, INT3 and INTO is being delivered."""
-    return cpu.delivering != 0 and cpu.delivering_soft != 4 and cpu.delivering_soft != 6
-
-
 @microcode
 def selector_code(cpu: Cpu, selector: u64) -> u32:
     """The error code that names a selector, with EXT (Vol. 3A §6.13 “Error Code”); of selector 0, EXT alone."""
     return u32(selector & 0xFFFC) | u32(event_is_external(cpu))
+
+
+@microcode
+def holds(descriptor: u64, offset: u64, size: u64) -> bool:
+    """The `size` bytes at `offset` lie within the limits of a data segment that is not loaded yet."""
+    limit = u64(descriptor_limit(descriptor))
+    last = offset + (size - 1)
+    if descriptor & EXPANDS_DOWN == EXPANDS_DOWN_DATA:
+        highest = u64(0xFFFF_FFFF) if descriptor & Descriptor.db.mask != 0 else u64(0xFFFF)
+        return offset > limit and last <= highest
+    return last <= limit
 
 
 @microcode

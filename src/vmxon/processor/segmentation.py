@@ -147,7 +147,13 @@ def segment_linear(cpu: Cpu, segment: u64, offset: u64, size: u64, write: bool) 
 
 @microcode
 def refuse_access(cpu: Cpu, segment: u64) -> None:
-    """#SS(0) for an access through SS, #GP(0) for any other."""
+    """#SS(0) for an access through SS, #GP(0) for any other; with EXT while an event is delivered."""
     if segment == Segment.SS:
-        stack_fault(cpu, 0)
-    general_protection(cpu, 0)
+        stack_fault(cpu, u32(event_is_external(cpu)))
+    general_protection(cpu, u32(event_is_external(cpu)))
+
+
+@inline
+def event_is_external(cpu: Cpu) -> bool:
+    """An event other than INT n, INT3 and INTO is being delivered: error codes have EXT (Vol. 3A §6.13 “Error Code”)."""
+    return cpu.delivering != 0 and cpu.delivering_soft != 4 and cpu.delivering_soft != 6
