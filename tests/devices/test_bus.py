@@ -1,0 +1,136 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vmxon.devices.bus import FULL, Bus, BusOverlap, Device, reads, reads_string, writes, writes_string
+
+
+class Registers(Device, span=8):
+    """Four byte registers, and a 16-bit one at offset 4."""
+
+    def __init__(self) -> None:
+        self.bytes = [0, 0, 0, 0]
+        self.word = 0xBEEF
+
+    @reads(0)
+    def zero(self) -> int:
+        return self.bytes[0]
+
+    @writes(0)
+    def set_zero(self, value: int) -> None:
+        self.bytes[0] = value
+
+    @reads(1)
+    def one(self) -> int:
+        return self.bytes[1]
+
+    @writes(1)
+    def set_one(self, value: int) -> None:
+        self.bytes[1] = value
+
+    @reads(4, 2)
+    def read_word(self) -> int:
+        return self.word
+
+    @writes(4, 2)
+    def write_word(self, value: int) -> None:
+        self.word = value
+
+    @writes(6)
+    def write_only(self, value: int) -> None:
+        self.bytes[3] = value
+
+    @reads_string(4)
+    def string(self, size: int, count: int) -> bytes:
+        return b"S" * size * count
+
+    @writes_string(4)
+    def set_string(self, size: int, data: bytes) -> None:
+        self.word = len(data)
+
+
+@pytest.fixture
+def bus() -> Bus:
+    bus = Bus("port")
+    bus.attach(0x100, Registers())
+    return bus
+
+
+@pytest.mark.parametrize(
+    ("address", "size", "value"),
+    [
+        (0x104, 2, 0xBEEF),  # the 16-bit register
+        (0x104, 1, 0xFF),  # which has no byte access
+        (0x104, 4, 0xFFFF_BEEF),  # split in halves, the lower one claimed
+        (0x100, 2, 0x2211),  # split into bytes
+        (0x0FF, 4, 0xFF22_11FF),
+        (0x106, 1, 0xFF),  # only written
+        (0x102, 1, 0xFF),  # a hole
+        (0xFFFF, 4, 0xFFFF_FFFF),  # wraps at the end of the port space
+    ],
+)
+def test_reads_go_to_the_widest_register_or_are_split(bus: Bus, address: int, size: int, value: int) -> None:
+    bus.write(0x100, 2, 0x2211)
+    assert bus.read(address, size) == value
+
+
+def test_wide_write_reaches_each_half(bus: Bus) -> None:
+    bus.write(0x104, 4, 0x1234_5678)
+    assert bus.read(0x104, 2) == 0x5678
+    bus.write(0x104, 2, 0xABCD_EF01)  # only 16 bits count
+    assert bus.read(0x104, 2) == 0xEF01
+
+
+def test_strings_use_the_fast_path_or_single_accesses(bus: Bus) -> None:
+    assert bus.read_string(0x104, 2, 3) == b"SSSSSS"
+    bus.write_string(0x104, 2, b"12345678")
+    assert bus.read(0x104, 2) == 8
+    bus.write_string(0x100, 1, b"abc")
+    assert bus.read_string(0x100, 1, 3) == b"ccc"
+    assert bus.read_string(0x300, 2, 2) == b"\xff" * 4
+
+
+def test_holes_may_be_filled_but_registers_may_not() -> None:
+    bus = Bus("port")
+    bus.attach(0x100, Registers())
+    bus.attach(0x102, type("Hole", (Device,), {"go": reads(0)(lambda self: 7)}, span=1)())
+    assert bus.read(0x102, 1) == 7
+    with pytest.raises(BusOverlap, match=r"^port 0x104 \(Registers\) is taken by Registers$"):
+        bus.attach(0x104, Registers())
+
+
+def test_overlap_attaches_nothing() -> None:
+    bus = Bus("port")
+    bus.attach(0x101, Registers())
+    with pytest.raises(BusOverlap):
+        bus.attach(0x100, Registers())
+    assert bus.read(0x100, 1) == 0xFF
+
+
+def test_address_beyond_the_space() -> None:
+    with pytest.raises(ValueError, match="port 0x10000 .* must be at most 0xffff"):
+        Bus("port").attach(0xFFFC, Registers())
+
+
+def test_unclaimed_accesses_are_counted(bus: Bus) -> None:
+    bus.read(0x200, 2)
+    bus.write(0x200, 1, 0)
+    bus.read(0x106, 1)  # claimed, though only for writing
+    assert bus.unclaimed_reads == {0x200: 1, 0x201: 1}
+    assert bus.unclaimed_writes == {0x200: 1}
+
+
+def test_declaration_errors() -> None:
+    with pytest.raises(TypeError, match=r"Bad.go: offset 0x8 must be below the span 0x8"):
+        type("Bad", (Device,), {"go": reads(8)(lambda self: 0)}, span=8)
+    with pytest.raises(TypeError, match=r"Twice.b: a already has offset 0x0"):
+        type("Twice", (Device,), {"a": reads(0)(lambda self: 0), "b": reads(0)(lambda self: 0)}, span=8)
+
+
+@given(st.integers(0, 0xFFFF), st.sampled_from([1, 2, 4]), st.integers(0, 2**64))
+def test_any_access_answers_within_its_size(address: int, size: int, value: int) -> None:
+    bus = Bus("port")
+    bus.attach(0, Registers())
+    bus.attach(0xFFF8, Registers())
+    bus.write(address, size, value)
+    assert 0 <= bus.read(address, size) <= FULL[size]
