@@ -1,0 +1,101 @@
+"""Near transfers of control: JMP, CALL, RET, Jcc, JrCXZ, LOOP."""
+
+from __future__ import annotations
+
+from vmxon.isa.conditions import condition_code
+from vmxon.isa.flow import jump_indirect, jump_relative
+from vmxon.isa.operands import FormVariant, Operand
+from vmxon.isa.record import Record
+from vmxon.isa.registers import RCX
+from vmxon.isa.stack import pop_value, push_value
+from vmxon.isa.table import Form, instruction
+from vmxon.microcode import inline, select, u64
+from vmxon.processor.flags import condition, zero
+from vmxon.processor.stack import move_stack
+from vmxon.processor.state import ProcessorState as Cpu
+
+
+@instruction("JMP", Form("EB cb", "rel", force64=True), Form("E9 cz", "rel", force64=True), flow="branch")
+def jmp(cpu: Cpu, target: Operand, record: Record) -> None:
+    """Go to the target (Vol. 2A “JMP—Jump”)."""
+    jump_relative(cpu, record, True)
+
+
+@instruction("JMP r/m", Form("FF /4", "r/m", force64=True), flow="branch")
+def jmp_indirect(cpu: Cpu, target: Operand) -> None:
+    """Go to the offset in a register or in memory (Vol. 2A “JMP—Jump”)."""
+    jump_indirect(cpu, u64(target.read()))
+
+
+@instruction(
+    "Jcc",
+    *(Form(f"{0x70 + code:02X} cb", "rel", force64=True) for code in range(16)),
+    *(Form(f"0F {0x80 + code:02X} cz", "rel", force64=True) for code in range(16)),
+    flow="branch",
+)
+def jcc(cpu: Cpu, target: Operand, record: Record, form: FormVariant) -> None:
+    """Go to the target where the condition holds (Vol. 2A “Jcc—Jump if Condition Is Met”)."""
+    jump_relative(cpu, record, condition(cpu, condition_code(form)))
+
+
+@instruction("CALL", Form("E8 cz", "rel", force64=True), flow="branch", stack=True)
+def call(cpu: Cpu, target: Operand, record: Record, form: FormVariant) -> None:
+    """Push the address of the next instruction and go to the target (Vol. 2A “CALL—Call Procedure”)."""
+    push_value(cpu, form, form.kind(record.next_rip))
+    jump_relative(cpu, record, True)
+
+
+@instruction("CALL r/m", Form("FF /2", "r/m", force64=True), flow="branch", stack=True)
+def call_indirect(cpu: Cpu, target: Operand, record: Record, form: FormVariant) -> None:
+    """The same, to the offset in a register or in memory (Vol. 2A “CALL—Call Procedure”)."""
+    offset = u64(target.read())
+    push_value(cpu, form, form.kind(record.next_rip))
+    jump_indirect(cpu, offset)
+
+
+@instruction("RET", Form("C3", "", force64=True), flow="branch", stack=True)
+def ret(cpu: Cpu, form: FormVariant) -> None:
+    """Go to the address popped from the stack (Vol. 2B “RET—Return From Procedure”)."""
+    jump_indirect(cpu, u64(pop_value(cpu, form)))
+
+
+@instruction("RET imm", Form("C2 iw", "imm16", force64=True), flow="branch", stack=True)
+def ret_releasing(cpu: Cpu, released: Operand, form: FormVariant) -> None:
+    """The same, then release that many bytes of the stack (Vol. 2B “RET—Return From Procedure”)."""
+    target = u64(pop_value(cpu, form))
+    move_stack(cpu, u64(released.read()))
+    jump_indirect(cpu, target)
+
+
+@instruction("JrCXZ", Form("E3 cb", "rel", force64=True), flow="branch")
+def jrcxz(cpu: Cpu, target: Operand, record: Record) -> None:
+    """JCXZ, JECXZ, JRCXZ: go to the target where the count register is 0 (Vol. 2A “Jcc—Jump if Condition Is Met”)."""
+    jump_relative(cpu, record, cpu.gpr[RCX] << record.address_shift == 0)
+
+
+@instruction("LOOP", Form("E2 cb", "rel", force64=True), flow="branch")
+def loop(cpu: Cpu, target: Operand, record: Record) -> None:
+    """Count down, and go to the target until the count register is 0 (Vol. 2A “LOOP/LOOPcc”)."""
+    jump_relative(cpu, record, count_down(cpu, record) != 0)
+
+
+@instruction("LOOPE", Form("E1 cb", "rel", force64=True), flow="branch")
+def loope(cpu: Cpu, target: Operand, record: Record) -> None:
+    """The same while ZF = 1 (Vol. 2A “LOOP/LOOPcc”)."""
+    jump_relative(cpu, record, (count_down(cpu, record) != 0) & zero(cpu))
+
+
+@instruction("LOOPNE", Form("E0 cb", "rel", force64=True), flow="branch")
+def loopne(cpu: Cpu, target: Operand, record: Record) -> None:
+    """The same while ZF = 0 (Vol. 2A “LOOP/LOOPcc”)."""
+    jump_relative(cpu, record, (count_down(cpu, record) != 0) & (not zero(cpu)))
+
+
+@inline
+def count_down(cpu: Cpu, record: Record) -> int:
+    """CX, ECX or RCX - 1, by the address size; the upper part of RCX stays for CX and is cleared for ECX."""
+    shift = record.address_shift
+    old = cpu.gpr[RCX]
+    count = ((old - 1) << shift) >> shift
+    cpu.gpr[RCX] = count | select(shift == 48, old & ~0xFFFF, u64(0))
+    return count

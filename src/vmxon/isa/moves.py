@@ -1,0 +1,106 @@
+"""Data movement: MOV, MOVZX, MOVSX, LEA, XCHG, CMOVcc, SETcc, sign extension of rAX, MOVNTI."""
+
+from __future__ import annotations
+
+from vmxon.isa.registers import RAX, RDX, write_register
+from vmxon.isa.conditions import condition_code
+from vmxon.isa.operands import FormVariant, Operand
+from vmxon.isa.table import Form, instruction
+from vmxon.microcode import i8, i16, i32, i64, u8, u16, u32, u64
+from vmxon.processor.flags import condition
+from vmxon.processor.state import ProcessorState as Cpu
+
+
+@instruction(
+    "MOV",
+    Form("88 /r", "r/m8, r8"),
+    Form("89 /r", "r/m, r"),
+    Form("8A /r", "r8, r/m8"),
+    Form("8B /r", "r, r/m"),
+    Form("A0 moffs", "AL, moffs8"),
+    Form("A1 moffs", "rAX, moffs"),
+    Form("A2 moffs", "moffs8, AL"),
+    Form("A3 moffs", "moffs, rAX"),
+    Form("B0 +r ib", "r8, imm8"),
+    Form("B8 +r iv", "r, imm"),
+    Form("C6 /0 ib", "r/m8, imm8"),
+    Form("C7 /0 iz", "r/m, imm"),
+)
+def mov(cpu: Cpu, destination: Operand, source: Operand) -> None:
+    """destination := source (Vol. 2B “MOV—Move”)."""
+    destination.write(source.read())
+
+
+@instruction("MOVNTI", Form("NP 0F C3 /r", "m32/64, r32/64"), feature="sse2")
+def movnti(cpu: Cpu, destination: Operand, source: Operand) -> None:
+    """destination := source, past the caches (Vol. 2B “MOVNTI”)."""
+    destination.write(source.read())
+
+
+@instruction("MOVZX", Form("0F B6 /r", "r, r/m8"), Form("0F B7 /r", "r, r/m16"))
+def movzx(cpu: Cpu, destination: Operand, source: Operand) -> None:
+    """destination := source, zero-extended (Vol. 2B “MOVZX—Move With Zero-Extend”)."""
+    destination.write(destination.kind(source.read()))
+
+
+@instruction("MOVSX", Form("0F BE /r", "r, r/m8"), Form("0F BF /r", "r, r/m16"), Form("63 /r", "r, r/m32", modes="64"))
+def movsx(cpu: Cpu, destination: Operand, source: Operand) -> None:
+    """destination := source, sign-extended (Vol. 2B “MOVSX/MOVSXD—Move With Sign-Extension”)."""
+    destination.write(destination.kind(source.kind.signed(source.read())))
+
+
+@instruction("LEA", Form("8D /r", "r, mem"))
+def lea(cpu: Cpu, destination: Operand, source: Operand) -> None:
+    """destination := the effective address of source (Vol. 2A “LEA—Load Effective Address”)."""
+    destination.write(destination.kind(source.address()))
+
+
+@instruction(
+    "XCHG",
+    Form("86 /r", "r/m8, r8"),
+    Form("87 /r", "r/m, r"),
+    Form("90 +r", "rAX, r"),
+    modifies=True,
+    lockable=True,
+)
+def xchg(cpu: Cpu, first: Operand, second: Operand) -> None:
+    """first, second := second, first; a memory operand is locked (Vol. 2D “XCHG”)."""
+    left, right = first.read(), second.read()
+    first.write(right)
+    second.write(left)
+
+
+@instruction("CMOVcc", *(Form(f"0F {0x40 + code:02X} /r", "r, r/m") for code in range(16)))
+def cmov(cpu: Cpu, destination: Operand, source: Operand, form: FormVariant) -> None:
+    """destination := source where the condition holds; source is read in any case (Vol. 2A “CMOVcc—Conditional Move”)."""
+    value, old = source.read(), destination.read()
+    destination.write(value if condition(cpu, condition_code(form)) else old)
+
+
+@instruction("SETcc", *(Form(f"0F {0x90 + code:02X} /r", "r/m8") for code in range(16)))
+def set_(cpu: Cpu, destination: Operand, form: FormVariant) -> None:
+    """destination := 1 where the condition holds, else 0 (Vol. 2B “SETcc—Set Byte on Condition”)."""
+    destination.write(u8(condition(cpu, condition_code(form))))
+
+
+@instruction("CBW", Form("98", ""))
+def cbw(cpu: Cpu, form: FormVariant) -> None:
+    """CBW, CWDE, CDQE: rAX := its low half, sign-extended (Vol. 2A “CBW/CWDE/CDQE”)."""
+    value = cpu.gpr[RAX]
+    if form.operand_bits == 16:
+        write_register(cpu, RAX, u16, u16(i8(value)))
+    elif form.operand_bits == 32:
+        write_register(cpu, RAX, u32, u32(i16(value)))
+    else:
+        cpu.gpr[RAX] = u64(i32(value))
+
+
+@instruction("CWD", Form("99", ""))
+def cwd(cpu: Cpu, form: FormVariant) -> None:
+    """CWD, CDQ, CQO: rDX := copies of the sign of rAX (Vol. 2A “CWD/CDQ/CQO”)."""
+    if form.operand_bits == 16:
+        write_register(cpu, RDX, u16, u16(i16(cpu.gpr[RAX]) >> 15))
+    elif form.operand_bits == 32:
+        write_register(cpu, RDX, u32, u32(i32(cpu.gpr[RAX]) >> 31))
+    else:
+        cpu.gpr[RDX] = u64(i64(cpu.gpr[RAX]) >> 63)
