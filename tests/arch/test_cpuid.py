@@ -99,6 +99,16 @@ def test_answers() -> None:
     assert answer(cpuid_leaves(FIRST), 7, 0) == leaves[4, 0]
 
 
+def test_state_components_agree_with_each_other() -> None:
+    leaves = cpuid_leaves(replace(MAX, features=MAX.features | {Feature.XSAVE, Feature.AVX, Feature.XSAVEOPT}))
+    assert leaves[0, 0][0] == 13
+    assert leaves[13, 0] == (7, 832, 832, 0)
+    assert answer(leaves, 13, 1) == (1, 0, 0, 0)
+    size, offset, _, _ = answer(leaves, 13, 2)
+    assert size + offset == leaves[13, 0][1]
+    assert (13, 0) not in cpuid_leaves(MAX)
+
+
 def test_the_apic_id_is_in_leaf_1() -> None:
     assert cpuid_leaves(MAX, apic_id=3)[1, 0][1] >> 24 == 3
 

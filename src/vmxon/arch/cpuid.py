@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from vmxon.arch.control import Xcr0
 from vmxon.arch.features import Feature, Register
 
 Leaves = dict[tuple[int, int], tuple[int, int, int, int]]
@@ -101,8 +102,13 @@ class Model:
 
 
 def cpuid_leaves(model: Model, apic_id: int = 0) -> Leaves:
-    """Every leaf of `model`; `answer` looks one up the way CPUID does."""
-    highest = 7 if any(feature.leaf == 7 for feature in model.features) else 4
+    """Every leaf of `model`; `answer` looks one up the way CPUID does.
+
+    Bits that follow the processor's state (OSXSAVE from CR4, the APIC bit from IA32_APIC_BASE) are left to it.
+    """
+    highest = max((4, *(feature.leaf for feature in model.features if feature.leaf < EXTENDED)))
+    if Feature.XSAVE in model.features:
+        highest = max(highest, 13)
     leaves: Leaves = {(leaf, 0): (0, 0, 0, 0) for leaf in (*range(highest + 1), *range(EXTENDED, EXTENDED + 9))}
     vendor = [int.from_bytes(model.vendor[n : n + 4].encode(), "little") for n in (0, 8, 4)]
     leaves[0, 0] = (highest, *vendor)  # type: ignore[assignment]  # three words: EBX, ECX, EDX
@@ -118,13 +124,29 @@ def cpuid_leaves(model: Model, apic_id: int = 0) -> Leaves:
         leaves[EXTENDED + 2 + n, 0] = (eax, ebx, ecx, edx)
     leaves[EXTENDED + 6, 0] = (0, 0, LINE | 8 << 12 | CACHES[2].size >> 10 << 16, 0)  # 8 means 16 ways
     leaves[EXTENDED + 8, 0] = (model.physical_width | model.linear_width << 8, 0, 0, 0)
+    if Feature.XSAVE in model.features:
+        leaves |= _state_components(model)
     for feature in model.features:
         _report(leaves, feature)
     return leaves
 
 
+def _state_components(model: Model) -> Leaves:
+    """Leaf 13: what XSAVE saves, and where."""
+    present = Xcr0.x87.mask | Xcr0.sse.mask
+    size = 512 + 64  # the FXSAVE image and the XSAVE header
+    leaves: Leaves = {}
+    if Feature.AVX in model.features:
+        present |= Xcr0.avx.mask
+        leaves[13, Xcr0.avx.low] = (256, size, 0, 0)
+        size += 256
+    leaves[13, 0] = (present, size, size, 0)
+    leaves[13, 1] = (0, size if Feature.XSAVES in model.features else 0, 0, 0)
+    return leaves
+
+
 def _report(leaves: Leaves, feature: Feature) -> None:
-    words = list(leaves[feature.leaf, feature.subleaf])
+    words = list(leaves.get((feature.leaf, feature.subleaf), (0, 0, 0, 0)))
     words[feature.register] |= feature.mask
     eax, ebx, ecx, edx = words
     leaves[feature.leaf, feature.subleaf] = (eax, ebx, ecx, edx)

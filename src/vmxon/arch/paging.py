@@ -15,7 +15,7 @@ PAGE_SIZE = 4096
 
 
 class MemoryType(IntEnum):
-    """Memory types by the encoding that PAT, the MTRRs and EPT share (Vol. 3A Table 11-10)."""
+    """Memory types by the encoding that PAT, the MTRRs and EPT share (Vol. 3A §12.12 “Page Attribute Table (PAT)”)."""
 
     UC = 0
     WC = 1

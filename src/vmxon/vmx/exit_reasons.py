@@ -107,7 +107,7 @@ class ExitReason(IntEnum):
 
 
 class ExitReasonWord(Word, width=32):
-    """The exit-reason field (Table 25-17 “Format of Exit Reason”)."""
+    """The exit-reason field (“Format of Exit Reason”)."""
 
     basic = field(15, 0, "`ExitReason`")
     shadow_stack_busy = flag(25, "a shadow stack was left busy too early")
