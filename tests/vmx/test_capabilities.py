@@ -8,10 +8,11 @@ from vmxon.arch.bits import Word
 from vmxon.arch.control import Cr0, Cr4
 from vmxon.arch.cpuid import Model, VmxModel
 from vmxon.arch.features import Feature
+from vmxon.arch.model_registers import cr4_bits
 from vmxon.arch.models import FIRST, MAX, MODELS, NEHALEM, REVISION
 from vmxon.arch.msr import MSRS
 from vmxon.arch.msr_vmx import AllowedSettings, EptVpidCapabilities, VmcsEnum, VmxBasic, VmxMisc
-from vmxon.vmx.capabilities import CR4_BITS, capability_msrs, controls, cr4_bits
+from vmxon.vmx.capabilities import capability_msrs, controls
 from vmxon.vmx.controls import (
     DEFAULT1,
     VECTORS,
@@ -147,17 +148,6 @@ def test_fixed_bits(model: Model) -> None:
     assert msrs[0x488] == Cr4.vmxe.mask
     assert msrs[0x488] & ~msrs[0x489] == 0, "what must be 1 may be 1"
     assert msrs[0x489] == cr4_bits(model)
-
-
-@pytest.mark.parametrize(("model", "bits"), [(FIRST, 0x27FF), (NEHALEM, 0x27FF), (MAX, 0x33_2FFF)])
-def test_cr4(model: Model, bits: int) -> None:
-    assert cr4_bits(model) == bits
-
-
-def test_cr4_follows_the_features() -> None:
-    without = replace(MAX, features=MAX.features - {Feature.SMEP})
-    assert cr4_bits(MAX) ^ cr4_bits(without) == Cr4.smep.mask
-    assert set(CR4_BITS) <= {field.name for field in Cr4.layout.fields}
 
 
 @models

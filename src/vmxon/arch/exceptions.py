@@ -19,7 +19,7 @@ class Kind(Enum):
 
 
 class Severity(Enum):
-    """What happens if a second exception comes while this one is delivered (Vol. 3A Table 6-4 “Interrupt and Exception Classes”)."""
+    """What a second exception during its delivery does (Vol. 3A Table 6-4 “Interrupt and Exception Classes”)."""
 
     BENIGN = "delivered one after the other"
     CONTRIBUTORY = "a contributory one on top of it is a double fault"

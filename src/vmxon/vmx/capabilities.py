@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from vmxon.arch.bits import Word
 from vmxon.arch.control import Cr0, Cr4
 from vmxon.arch.cpuid import Model, VmxModel
-from vmxon.arch.features import Feature
+from vmxon.arch.model_registers import cr4_bits
 from vmxon.arch.msr_vmx import AllowedSettings, EptVpidCapabilities, VmcsEnum, VmxBasic, VmxMisc
 from vmxon.arch.paging import MemoryType
 from vmxon.vmx.controls import (
@@ -26,34 +26,6 @@ from vmxon.vmx.field_support import supported_fields
 CR0_FIXED0 = Cr0.pe.mask | Cr0.ne.mask | Cr0.pg.mask
 """Bits of CR0 that must be 1 in VMX operation; “unrestricted guest” frees a guest from PE and PG."""
 
-CR4_BITS: dict[str, Feature | None] = {
-    "vme": Feature.VME,
-    "pvi": Feature.VME,
-    "tsd": Feature.TSC,
-    "de": Feature.DE,
-    "pse": Feature.PSE,
-    "pae": Feature.PAE,
-    "mce": Feature.MCE,
-    "pge": Feature.PGE,
-    "pce": None,
-    "osfxsr": Feature.FXSR,
-    "osxmmexcpt": Feature.SSE,
-    "umip": Feature.UMIP,
-    "la57": Feature.LA57,
-    "vmxe": Feature.VMX,
-    "smxe": Feature.SMX,
-    "fsgsbase": Feature.FSGSBASE,
-    "pcide": Feature.PCID,
-    "osxsave": Feature.XSAVE,
-    "smep": Feature.SMEP,
-    "smap": Feature.SMAP,
-    "pke": Feature.PKU,
-    "cet": Feature.SHSTK,
-    "pks": Feature.PKS,
-    "uintr": Feature.UINTR,
-}
-"""Which feature brings which bit of CR4; None: every processor has it."""
-
 
 def controls(vector: type[Word], names: Iterable[str]) -> int:
     """The mask of the named controls; KeyError for a name that the vector does not have."""
@@ -61,12 +33,6 @@ def controls(vector: type[Word], names: Iterable[str]) -> int:
     for name in names:
         mask |= vector.layout[name].mask
     return mask
-
-
-def cr4_bits(model: Model) -> int:
-    """Bits of CR4 that `model` lets software set; the others are reserved."""
-    names = (name for name, feature in CR4_BITS.items() if feature is None or feature in model.features)
-    return controls(Cr4, names)
 
 
 def allowed_settings(vector: type[Word], may_be_one: int, optional: int = 0) -> AllowedSettings:
