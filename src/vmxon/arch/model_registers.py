@@ -34,7 +34,7 @@ CR4_BITS: dict[str, Feature | None] = {
     "pks": Feature.PKS,
     "uintr": Feature.UINTR,
 }
-"""Which feature brings which bit of CR4; None: every processor has it. Bits that are absent here are always reserved."""
+"""Which feature brings which bit of CR4; None: every processor has it. Bits that are absent here are reserved."""
 
 EFER_BITS: dict[str, Feature] = {
     "sce": Feature.SYSCALL,
