@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from vmxon.arch.exceptions import Vector
 from vmxon.arch.segments import AccessRights, Descriptor
-from vmxon.microcode import load, microcode, u8, u16, u32, u64
+from vmxon.microcode import load, microcode, u16, u32, u64
 from vmxon.processor.descriptors import (
     PRESENT,
     descriptor_base,

@@ -9,8 +9,8 @@ from __future__ import annotations
 from vmxon.arch.control import Dr6
 from vmxon.arch.exceptions import Vector
 from vmxon.arch.flags import Rflags
-from vmxon.arch.segments import AccessRights, SystemType
-from vmxon.microcode import IntType, inline, load, microcode, store, u8, u16, u32, u64
+from vmxon.arch.segments import SystemType
+from vmxon.microcode import IntType, inline, load, microcode, store, u16, u32, u64
 from vmxon.processor.descriptors import (
     KIND,
     PRESENT,
@@ -70,7 +70,11 @@ def return_address(cpu: Cpu) -> u64:
 def pushed_flags(cpu: Cpu) -> u64:
     """The flags image: RF is set for faults, so that the instruction breakpoint does not hit again (Vol. 3B §18.3.1.1)."""
     flags = read_rflags(cpu)
-    if cpu.delivering_soft == HARDWARE_EXCEPTION and cpu.delivering_vector != Vector.DF and cpu.delivering_vector != Vector.MC:
+    if (
+        cpu.delivering_soft == HARDWARE_EXCEPTION
+        and cpu.delivering_vector != Vector.DF
+        and cpu.delivering_vector != Vector.MC
+    ):
         if cpu.delivering_vector != Vector.DB or cpu.fault_qualification & Dr6.bd.mask != 0:
             flags = flags | Rflags.rf.mask
     return flags
