@@ -6,10 +6,10 @@ from vmxon.isa.conditions import condition_code
 from vmxon.isa.flow import jump_indirect, jump_relative
 from vmxon.isa.operands import FormVariant, Operand
 from vmxon.isa.record import Record
-from vmxon.isa.registers import RCX
+from vmxon.isa.registers import RCX, step_register
 from vmxon.isa.stack import pop_value, push_value
 from vmxon.isa.table import Form, instruction
-from vmxon.microcode import inline, select, u64
+from vmxon.microcode import inline, u64
 from vmxon.processor.flags import condition, zero
 from vmxon.processor.stack import move_stack
 from vmxon.processor.state import ProcessorState as Cpu
@@ -93,9 +93,5 @@ def loopne(cpu: Cpu, target: Operand, record: Record) -> None:
 
 @inline
 def count_down(cpu: Cpu, record: Record) -> int:
-    """CX, ECX or RCX - 1, by the address size; the upper part of RCX stays for CX and is cleared for ECX."""
-    shift = record.address_shift
-    old = cpu.gpr[RCX]
-    count = ((old - 1) << shift) >> shift
-    cpu.gpr[RCX] = count | select(shift == 48, old & ~0xFFFF, u64(0))
-    return count
+    """CX, ECX or RCX - 1, by the address size."""
+    return step_register(cpu, RCX, record.address_shift, u64(-1))

@@ -1,13 +1,15 @@
-"""Data movement: MOV, MOVZX, MOVSX, LEA, XCHG, CMOVcc, SETcc, sign extension of rAX, MOVNTI."""
+"""Data movement: MOV, MOVZX, MOVSX, LEA, XCHG, CMOVcc, SETcc, XLAT, sign extension of rAX, MOVNTI."""
 
 from __future__ import annotations
 
-from vmxon.isa.registers import RAX, RDX, write_register
+from vmxon.isa.registers import RAX, RBX, RDX, write_register
 from vmxon.isa.conditions import condition_code
 from vmxon.isa.operands import FormVariant, Operand
+from vmxon.isa.record import Record
 from vmxon.isa.table import Form, instruction
-from vmxon.microcode import i8, i16, i32, i64, u8, u16, u32, u64
+from vmxon.microcode import load, i8, i16, i32, i64, u8, u16, u32, u64
 from vmxon.processor.flags import condition
+from vmxon.processor.memory import fast_segment_linear, readable
 from vmxon.processor.state import ProcessorState as Cpu
 
 
@@ -81,6 +83,15 @@ def cmov(cpu: Cpu, destination: Operand, source: Operand, form: FormVariant) -> 
 def set_(cpu: Cpu, destination: Operand, form: FormVariant) -> None:
     """destination := 1 where the condition holds, else 0 (Vol. 2B “SETcc—Set Byte on Condition”)."""
     destination.write(u8(condition(cpu, condition_code(form))))
+
+
+@instruction("XLAT", Form("D7", ""))
+def xlat(cpu: Cpu, record: Record) -> None:
+    """AL := the byte at rBX + AL (Vol. 2D “XLAT/XLATB—Table Look-up Translation”)."""
+    shift = record.address_shift
+    offset = ((cpu.gpr[RBX] + (cpu.gpr[RAX] & 0xFF)) << shift) >> shift
+    linear = fast_segment_linear(cpu, record.segment, offset, 1, False)
+    write_register(cpu, RAX, u8, load(u8, readable(cpu, linear, 1, record.segment)))
 
 
 @instruction("CBW", Form("98", ""))

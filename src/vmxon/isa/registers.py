@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vmxon.microcode import IntType, inline, u8, u64
+from vmxon.microcode import IntType, inline, select, u8, u64
 from vmxon.processor.state import ProcessorState as Cpu
 
 RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI = range(8)
@@ -33,3 +33,12 @@ def read_ah(cpu: Cpu) -> int:
 def write_ah(cpu: Cpu, value: int) -> None:
     """Replace AH by a u8."""
     cpu.gpr[RAX] = (cpu.gpr[RAX] & ~0xFF00) | u64(value) << 8
+
+
+@inline
+def step_register(cpu: Cpu, number: int, shift: int, distance: int) -> int:
+    """Add `distance` (u64) to a register of 64 - shift bits and give its new value: 32 bits clear the upper half, 16 keep the rest."""
+    old = cpu.gpr[number]
+    value = ((old + distance) << shift) >> shift
+    cpu.gpr[number] = value | select(shift == 48, old & ~0xFFFF, u64(0))
+    return value

@@ -7,9 +7,8 @@ from vmxon.isa.operands import FormVariant, Operand
 from vmxon.isa.record import Record
 from vmxon.isa.registers import RBP, RSP, read_register, write_register
 from vmxon.isa.table import Form, instruction
-from vmxon.microcode import IntType, inline, load, microcode, select, store, u8, u64
+from vmxon.microcode import IntType, inline, microcode, select, store, u8, u64
 from vmxon.microcode.layout import member_offset
-from vmxon.processor.memory import readable, segment_linear, writable
 from vmxon.processor.stack import (
     move_stack,
     pop,
@@ -17,12 +16,10 @@ from vmxon.processor.stack import (
     push,
     push_long,
     set_stack_pointer,
-    stack_offset,
     stack_read,
     stack_slot,
 )
 from vmxon.processor.state import ProcessorState as Cpu
-from vmxon.processor.state import Segment
 
 STACK_POINTER = member_offset(Cpu, "gpr") + 8 * RSP
 """RSP as records name it."""
@@ -129,8 +126,7 @@ def copy_display(cpu: Cpu, kind: IntType, frame: u64, depth: u64) -> None:
     while index < depth:
         source = source - kind.bytes
         distance = distance - kind.bytes
-        linear = segment_linear(cpu, Segment.SS, stack_offset(cpu, source), kind.bytes, False)
-        value = load(kind, readable(cpu, linear, kind.bytes))
+        value = stack_read(cpu, kind, source - cpu.gpr[RSP])
         store(kind, stack_slot(cpu, kind, distance), value)
         index = index + 1
     store(kind, stack_slot(cpu, kind, distance - kind.bytes), kind(frame))

@@ -7,9 +7,8 @@ than one value, or that can fault after the first, take the slots first.
 
 from __future__ import annotations
 
-from vmxon.microcode import IntType, i64, inline, load, store, u64
-from vmxon.processor.exceptions import stack_fault
-from vmxon.processor.memory import readable, segment_linear, writable
+from vmxon.microcode import IntType, inline, load, select, store, u64
+from vmxon.processor.memory import fast_segment_linear, readable, writable
 from vmxon.processor.state import ProcessorState as Cpu
 from vmxon.processor.state import Segment
 
@@ -35,7 +34,7 @@ def pop(cpu: Cpu, kind: IntType) -> int:
 def push_long(cpu: Cpu, kind: IntType, value: int) -> None:
     """Push in 64-bit mode, where the whole of RSP counts and SS has neither base nor limit."""
     top = cpu.gpr[RSP] - kind.bytes
-    store(kind, writable(cpu, canonical_stack(cpu, top), kind.bytes), value)
+    store(kind, writable(cpu, top, kind.bytes, Segment.FLAT_STACK), value)
     cpu.gpr[RSP] = top
 
 
@@ -43,7 +42,7 @@ def push_long(cpu: Cpu, kind: IntType, value: int) -> None:
 def pop_long(cpu: Cpu, kind: IntType) -> int:
     """Pop in 64-bit mode."""
     top = cpu.gpr[RSP]
-    value = load(kind, readable(cpu, canonical_stack(cpu, top), kind.bytes))
+    value = load(kind, readable(cpu, top, kind.bytes, Segment.FLAT_STACK))
     cpu.gpr[RSP] = top + kind.bytes
     return value
 
@@ -51,8 +50,9 @@ def pop_long(cpu: Cpu, kind: IntType) -> int:
 @inline
 def stack_slot(cpu: Cpu, kind: IntType, distance: int) -> int:
     """Host pointer for writing a `kind` at `distance` (u64, two's complement) bytes above the top of the stack; #SS(0), #PF."""
-    offset = stack_offset(cpu, cpu.gpr[RSP] + distance)
-    return writable(cpu, segment_linear(cpu, Segment.SS, offset, kind.bytes, True), kind.bytes)
+    segment = stack_segment(cpu)
+    linear = fast_segment_linear(cpu, segment, stack_offset(cpu, cpu.gpr[RSP] + distance), kind.bytes, True)
+    return writable(cpu, linear, kind.bytes, segment)
 
 
 @inline
@@ -64,8 +64,9 @@ def stack_write(cpu: Cpu, kind: IntType, offset_down: int, value: int) -> None:
 @inline
 def stack_read(cpu: Cpu, kind: IntType, distance: int) -> int:
     """The `kind` at `distance` (u64) bytes above the top of the stack; RSP stays; #SS(0), #PF."""
-    offset = stack_offset(cpu, cpu.gpr[RSP] + distance)
-    return load(kind, readable(cpu, segment_linear(cpu, Segment.SS, offset, kind.bytes, False), kind.bytes))
+    segment = stack_segment(cpu)
+    linear = fast_segment_linear(cpu, segment, stack_offset(cpu, cpu.gpr[RSP] + distance), kind.bytes, False)
+    return load(kind, readable(cpu, linear, kind.bytes, segment))
 
 
 @inline
@@ -89,8 +90,6 @@ def stack_offset(cpu: Cpu, address: int) -> int:
 
 
 @inline
-def canonical_stack(cpu: Cpu, address: int) -> int:
-    """`address` (u64); #SS(0) unless it is canonical."""
-    if u64(i64(address << 16) >> 16) != address:
-        stack_fault(cpu, 0)
-    return address
+def stack_segment(cpu: Cpu) -> int:
+    """SS as u64, or in 64-bit mode the flat segment that faults like it."""
+    return select(cpu.stack_shift == 0, u64(Segment.FLAT_STACK), u64(Segment.SS))

@@ -1,0 +1,206 @@
+"""Repeated string instructions: REP MOVS, STOS, LODS and REPE, REPNE CMPS, SCAS (Vol. 2B “REP/REPE/REPZ/REPNE/REPNZ”).
+
+They run until the count register is 0 or the condition fails, and may stop earlier with the registers advanced and RIP still at
+the instruction: when the budget is spent, or when a device access has to complete first.
+"""
+
+from __future__ import annotations
+
+from vmxon.isa.bursts import allowance, minimum, must_stop, run_at
+from vmxon.isa.operands import FormVariant
+from vmxon.isa.record import Record
+from vmxon.isa.registers import RAX, RCX, RDI, RSI, read_register, step_register, write_register
+from vmxon.isa.strings import element, extra_segment, offset_of, stride
+from vmxon.isa.table import Form, instruction
+from vmxon.microcode import IntType, inline, load, microcode, store, u64
+from vmxon.processor.flags import set_flags_sub
+from vmxon.processor.state import ProcessorState as Cpu
+
+
+def repeats(*opcodes: str) -> tuple[Form, ...]:
+    """The forms of both prefixes, which mean the same where no condition is tested."""
+    return tuple(Form(f"{prefix} {opcode}") for prefix in ("F3", "F2") for opcode in opcodes)
+
+
+@instruction("REP MOVS", *repeats("A4", "A5"), flow="system")
+def rep_movs(cpu: Cpu, record: Record, form: FormVariant) -> None:
+    """Copy a string."""
+    copy_string(cpu, record, element(form))
+
+
+@instruction("REP STOS", *repeats("AA", "AB"), flow="system")
+def rep_stos(cpu: Cpu, record: Record, form: FormVariant) -> None:
+    """Fill a string with rAX."""
+    fill_string(cpu, record, element(form))
+
+
+@instruction("REP LODS", *repeats("AC", "AD"), flow="system")
+def rep_lods(cpu: Cpu, record: Record, form: FormVariant) -> None:
+    """Load a string into rAX, element after element."""
+    load_string(cpu, record, element(form))
+
+
+@instruction("REPE CMPS", Form("F3 A6"), Form("F3 A7"), flow="system", writes="of sf zf af pf cf")
+def repe_cmps(cpu: Cpu, record: Record, form: FormVariant) -> None:
+    """Compare strings until they differ."""
+    compare_strings(cpu, record, element(form), 1)
+
+
+@instruction("REPNE CMPS", Form("F2 A6"), Form("F2 A7"), flow="system", writes="of sf zf af pf cf")
+def repne_cmps(cpu: Cpu, record: Record, form: FormVariant) -> None:
+    """Compare strings until they agree."""
+    compare_strings(cpu, record, element(form), 0)
+
+
+@instruction("REPE SCAS", Form("F3 AE"), Form("F3 AF"), flow="system", writes="of sf zf af pf cf")
+def repe_scas(cpu: Cpu, record: Record, form: FormVariant) -> None:
+    """Look for an element other than rAX."""
+    scan_string(cpu, record, element(form), 1)
+
+
+@instruction("REPNE SCAS", Form("F2 AE"), Form("F2 AF"), flow="system", writes="of sf zf af pf cf")
+def repne_scas(cpu: Cpu, record: Record, form: FormVariant) -> None:
+    """Look for an element equal to rAX."""
+    scan_string(cpu, record, element(form), 0)
+
+
+@microcode
+def copy_string(cpu: Cpu, record: Record, kind: IntType) -> None:
+    """REP MOVS."""
+    begin(cpu, record)
+    while offset_of(cpu, RCX, record) != 0:
+        source, ahead = run_at(cpu, record, kind, u64(record.segment), offset_of(cpu, RSI, record), False)
+        target, room = run_at(cpu, record, kind, extra_segment(cpu), offset_of(cpu, RDI, record), True)
+        count = minimum(minimum(ahead, room), allowance(cpu, offset_of(cpu, RCX, record)))
+        copy_elements(kind, source, target, count)
+        advance(cpu, record, RSI, kind, count)
+        advance(cpu, record, RDI, kind, count)
+        if finished(cpu, record, count):
+            break
+
+
+@microcode
+def fill_string(cpu: Cpu, record: Record, kind: IntType) -> None:
+    """REP STOS."""
+    begin(cpu, record)
+    value = read_register(cpu, RAX, kind)
+    while offset_of(cpu, RCX, record) != 0:
+        target, room = run_at(cpu, record, kind, extra_segment(cpu), offset_of(cpu, RDI, record), True)
+        count = minimum(room, allowance(cpu, offset_of(cpu, RCX, record)))
+        fill_elements(kind, target, value, count)
+        advance(cpu, record, RDI, kind, count)
+        if finished(cpu, record, count):
+            break
+
+
+@microcode
+def load_string(cpu: Cpu, record: Record, kind: IntType) -> None:
+    """REP LODS: only the last element of a sweep is seen."""
+    begin(cpu, record)
+    while offset_of(cpu, RCX, record) != 0:
+        source, ahead = run_at(cpu, record, kind, u64(record.segment), offset_of(cpu, RSI, record), False)
+        count = minimum(ahead, allowance(cpu, offset_of(cpu, RCX, record)))
+        write_register(cpu, RAX, kind, load(kind, source + (count - 1) * kind.bytes))
+        advance(cpu, record, RSI, kind, count)
+        if finished(cpu, record, count):
+            break
+
+
+@microcode
+def compare_strings(cpu: Cpu, record: Record, kind: IntType, equal: int) -> None:
+    """REPE CMPS (`equal` 1) and REPNE CMPS (0); the flags change at the end, so that a fault leaves the old ones."""
+    begin(cpu, record)
+    while offset_of(cpu, RCX, record) != 0:
+        first, ahead = run_at(cpu, record, kind, u64(record.segment), offset_of(cpu, RSI, record), False)
+        second, room = run_at(cpu, record, kind, extra_segment(cpu), offset_of(cpu, RDI, record), False)
+        most = minimum(minimum(ahead, room), allowance(cpu, offset_of(cpu, RCX, record)))
+        count = u64(1)
+        left, right = load(kind, first), load(kind, second)
+        while count < most and (left == right) == (equal == 1):
+            left = load(kind, first + count * kind.bytes)
+            right = load(kind, second + count * kind.bytes)
+            count = count + 1
+        advance(cpu, record, RSI, kind, count)
+        advance(cpu, record, RDI, kind, count)
+        stop = finished(cpu, record, count)
+        failed = (left == right) != (equal == 1)
+        if failed:
+            cpu.next_rip = record.next_rip
+        if failed or stop:
+            set_flags_sub(cpu, kind, left, right, left - right)
+            break
+
+
+@microcode
+def scan_string(cpu: Cpu, record: Record, kind: IntType, equal: int) -> None:
+    """REPE SCAS (`equal` 1) and REPNE SCAS (0)."""
+    begin(cpu, record)
+    wanted = read_register(cpu, RAX, kind)
+    while offset_of(cpu, RCX, record) != 0:
+        source, ahead = run_at(cpu, record, kind, extra_segment(cpu), offset_of(cpu, RDI, record), False)
+        most = minimum(ahead, allowance(cpu, offset_of(cpu, RCX, record)))
+        count = u64(1)
+        found = load(kind, source)
+        while count < most and (found == wanted) == (equal == 1):
+            found = load(kind, source + count * kind.bytes)
+            count = count + 1
+        advance(cpu, record, RDI, kind, count)
+        stop = finished(cpu, record, count)
+        failed = (found == wanted) != (equal == 1)
+        if failed:
+            cpu.next_rip = record.next_rip
+        if failed or stop:
+            set_flags_sub(cpu, kind, wanted, found, wanted - found)
+            break
+
+
+@inline
+def begin(cpu: Cpu, record: Record) -> None:
+    """The block has paid for one iteration already; sweeps pay for all of theirs. A count of 0 is one instruction, too."""
+    if offset_of(cpu, RCX, record) != 0:
+        cpu.budget = cpu.budget + 1
+
+
+@inline
+def advance(cpu: Cpu, record: Record, register: int, kind: IntType, count: int) -> None:
+    """Move an index register over `count` elements."""
+    step_register(cpu, register, record.address_shift, stride(cpu, kind) * count)
+
+
+@inline
+def finished(cpu: Cpu, record: Record, count: int) -> bool:
+    """Commit `count` iterations; True where there is nothing left to do, or to be done now: then RIP stays."""
+    left = step_register(cpu, RCX, record.address_shift, 0 - count)
+    cpu.budget = cpu.budget - count
+    pause = (left != 0) & must_stop(cpu)
+    if pause:
+        cpu.next_rip = cpu.rip
+    return pause | (left == 0)
+
+
+@inline
+def copy_elements(kind: IntType, source: int, target: int, count: int) -> None:
+    """Copy upward, 8 bytes at a time where no element is written before it is read."""
+    size = count * kind.bytes
+    done = u64(0)
+    if kind.bits == 64 or target - source >= 8:
+        while size - done >= 8:
+            store(u64, target + done, load(u64, source + done))
+            done = done + 8
+    while done != size:
+        store(kind, target + done, load(kind, source + done))
+        done = done + kind.bytes
+
+
+@inline
+def fill_elements(kind: IntType, target: int, value: int, count: int) -> None:
+    """Fill upward, 8 bytes at a time."""
+    size = count * kind.bytes
+    done = u64(0)
+    pattern = u64(value) * (u64.mask // kind.mask)
+    while size - done >= 8:
+        store(u64, target + done, pattern)
+        done = done + 8
+    while done != size:
+        store(kind, target + done, value)
+        done = done + kind.bytes
