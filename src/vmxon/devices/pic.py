@@ -248,7 +248,7 @@ class EdgeLevel(Device, span=2):
         self.secondary.set_edge_or_level(value)
 
 
-class PicPair(Device, saves=("primary", "secondary", "output")):
+class PicPair(Device, saves=("primary", "secondary", "output", "lines")):
     """Sixteen request lines, `lines[0]` to `lines[15]`, for one processor, which watches `output`."""
 
     def __init__(self) -> None:
@@ -256,7 +256,7 @@ class PicPair(Device, saves=("primary", "secondary", "output")):
         self.primary = Pic8259(self.output.set, level_choices=0xF8, cascade=CASCADE)
         self.secondary = Pic8259(self._cascade, level_choices=0xDE, cascade=None)
         self.edge_level = EdgeLevel(self.primary, self.secondary)
-        self.lines = tuple(Line(self._input(number)) for number in range(16))
+        self.lines = [Line(self._input(number)) for number in range(16)]
 
     def _cascade(self, level: bool) -> None:
         self.primary.request(CASCADE, level)

@@ -56,7 +56,7 @@ class SystemControl(Word, width=8):
     output = flag(5, "output of channel 2; read only")
 
 
-class Pit8254(Device, span=4, saves=("channels", "timer")):
+class Pit8254(Device, span=4, saves=("channels", "timer", "port61")):
     """Three counters at 1.193182 MHz, exact in virtual time; channel 0 drives `interrupt`.
 
     Only rising edges of channel 0 are timed: between two of them the wire stays high, so that a request is never lost

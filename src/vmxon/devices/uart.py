@@ -233,9 +233,7 @@ class Uart16550(Device, span=8):
 
     @reads(5)
     def line_status(self) -> int:
-        status = LineStatus(0).replace(
-            data_ready=bool(self.fifo), overrun=self.overrun, holding_empty=True, idle=True
-        )
+        status = LineStatus(0).replace(data_ready=bool(self.fifo), overrun=self.overrun, holding_empty=True, idle=True)
         self.overrun = False
         self._update()
         return status

@@ -181,9 +181,7 @@ class Qcow2Image:
         except zlib.error as error:
             raise self.file.error(offset, f"a compressed cluster is damaged ({error})", "deflate data") from error
         if len(data) != self.cluster:
-            raise self.file.error(
-                offset, f"a compressed cluster unpacks to {len(data):#x} bytes", f"{self.cluster:#x}"
-            )
+            raise self.file.error(offset, f"a compressed cluster unpacks to {len(data):#x} bytes", f"{self.cluster:#x}")
         self._clusters[entry] = data
         if len(self._clusters) > CACHED_CLUSTERS:
             self._clusters.popitem(last=False)

@@ -51,7 +51,7 @@ _PLAIN = (
     | {"'": "apostrophe", "`": "grave_accent", ",": "comma", ".": "dot", "/": "slash", " ": "spc"}
     | {"\n": "ret", "\r": "ret", "\t": "tab", "\b": "backspace", "\x1b": "esc"}
 )
-_SHIFTED = dict(zip("!@#$%^&*()_+{}|:\"~<>?", "1234567890-=[]\\;'`,./", strict=True))
+_SHIFTED = dict(zip('!@#$%^&*()_+{}|:"~<>?', "1234567890-=[]\\;'`,./", strict=True))
 
 
 def chord_of(character: str) -> str:
