@@ -55,8 +55,8 @@ def round_finite(target: Format, sign: bool, exponent: i32, significand: u128, c
     place = exponent
     work = significand
     flags = u32(0)
-    tiny = False
-    if exponent < target.lowest:
+    tiny = exponent < target.lowest
+    if tiny:
         full = (significand | below) == (1 << 128) - 1
         odd = ((significand >> lost) & 1) != 0
         tiny = not (
@@ -64,7 +64,6 @@ def round_finite(target: Format, sign: bool, exponent: i32, significand: u128, c
         )
         if tiny & ((control & UNDERFLOW) == 0):
             flags = u32(UNDERFLOW)
-            tiny = False
             place = exponent + WRAP
         elif tiny & ((control & FLUSH_TO_ZERO) != 0):
             return i32(target.lowest), u64(0), u32(UNDERFLOW | PRECISION)

@@ -1,0 +1,36 @@
+"""How each x87 instruction starts and what it leaves for exception handlers."""
+
+from __future__ import annotations
+
+from vmxon.isa.operands import FormVariant, Operand
+from vmxon.isa.record import Record
+from vmxon.microcode import inline, u16, u64
+from vmxon.processor.state import ProcessorState as Cpu
+from vmxon.processor.state import Segment
+from vmxon.processor.x87.registers import check_available, check_pending
+
+
+def escape(form: FormVariant) -> int:
+    """The first opcode byte of a form, D8–DF."""
+    return int(form.form.opcode[:2], 16)
+
+
+@inline
+def enter(cpu: Cpu) -> None:
+    """#NM, then #MF for what an earlier instruction left: how a waiting instruction starts."""
+    check_available(cpu)
+    check_pending(cpu)
+
+
+@inline
+def remember(cpu: Cpu, record: Record, form: FormVariant, operand: Operand | None = None) -> None:
+    """Opcode, instruction pointer and data pointer of a non-control instruction (Vol. 1 §8.1.8 “x87 FPU Instruction and Data (Operand) Pointers”)."""
+    cpu.x87_ip = record.next_rip - u64(record.length)
+    cpu.x87_cs = cpu.segments[Segment.CS].selector
+    cpu.x87_opcode = u16(record.modrm) | ((escape(form) & 7) << 8)
+    if operand is not None and operand.is_memory:
+        cpu.x87_dp = operand.address()
+        if form.long:
+            cpu.x87_ds = u16(0)
+        else:
+            cpu.x87_ds = cpu.segments[record.segment].selector
