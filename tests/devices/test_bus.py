@@ -108,7 +108,7 @@ def test_overlap_attaches_nothing() -> None:
 
 
 def test_address_beyond_the_space() -> None:
-    with pytest.raises(ValueError, match="port 0x10000 .* must be at most 0xffff"):
+    with pytest.raises(ValueError, match=r"port 0x10000 .* must be at most 0xffff"):
         Bus("port").attach(0xFFFC, Registers())
 
 

@@ -101,6 +101,7 @@ def test_each_block_has_an_interrupt(m: Machine) -> None:
     m.edges = 0
     m.read(7)
     m.lba(0xC4, 10, 3)
+    m.read(7)
     assert m.words(512) == pattern(10) + pattern(11)
     assert m.words(256) == pattern(12)
     assert m.edges == 2

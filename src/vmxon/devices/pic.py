@@ -101,31 +101,30 @@ class Pic8259(Device, span=2):
         """The inputs whose request is their level: those that ELCR names, and the cascade, whose source is a chip."""
         return self.edge_or_level | self.always_level
 
+    def _rotated(self, bits: int) -> int:
+        """`bits` with the input of highest priority in bit 0."""
+        return (bits << 8 | bits) >> (self.lowest + 1 & 7) & 0xFF
+
     def _first(self, bits: int) -> int | None:
-        """The position of highest priority in `bits`."""
-        for step in range(1, 9):
-            number = self.lowest + step & 7
-            if bits >> number & 1:
-                return number
-        return None
+        """The input of highest priority in `bits`."""
+        rotated = self._rotated(bits)
+        return (rotated & -rotated).bit_length() + self.lowest & 7 if rotated else None
 
     def pending(self) -> int | None:
-        """The request that the INT pin stands for."""
-        first = self._first(self.requests & ~self.mask)
-        if first is None:
+        """The request that the INT pin stands for: unmasked, and above everything in service."""
+        requests = self.requests & ~self.mask
+        if not requests:
             return None
         blocking = self.in_service
-        if self.special_mask:
-            blocking &= ~self.mask
-        if self.modes.special_fully_nested and self.cascade is not None:
-            blocking &= ~(1 << self.cascade)
-        blocker = self._first(blocking)
-        if blocker is not None and self._rank(blocker) <= self._rank(first):
-            return None
-        return first
-
-    def _rank(self, number: int) -> int:
-        return number - self.lowest - 1 & 7
+        if blocking:
+            if self.special_mask:
+                blocking &= ~self.mask
+            if self.modes.special_fully_nested and self.cascade is not None:
+                blocking &= ~(1 << self.cascade)
+            first, blocker = self._rotated(requests), self._rotated(blocking)
+            if blocker and blocker & -blocker <= first & -first:
+                return None
+        return self._first(requests)
 
     def update(self) -> None:
         """Drive INT."""

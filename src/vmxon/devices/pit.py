@@ -145,9 +145,10 @@ class SpeakerGate(Device, span=1, saves=("enables",)):
 
     @reads(0)
     def status(self) -> int:
-        clock = self.pit.clock
-        output = self.pit.channels[2].output(ticks_at(clock.now))
-        return self.enables.replace(refresh=clock.now // REFRESH & 1, output=output)
+        now = self.pit.clock.now
+        output = self.pit.channels[2].output(ticks_at(now))
+        refresh = now // REFRESH & 1
+        return self.enables | refresh << SystemControl.refresh.low | output << SystemControl.output.low
 
     @writes(0)
     def control(self, value: int) -> None:

@@ -79,6 +79,7 @@ class ModemStatus(Word, width=8):
     carrier = flag(7, "DCD")
 
 
+READY_TO_SEND = int(LineStatus(0).replace(holding_empty=True, idle=True))
 CONNECTED = ModemStatus(0).replace(clear_to_send=True, data_set_ready=True, carrier=True)
 
 
@@ -233,9 +234,11 @@ class Uart16550(Device, span=8):
 
     @reads(5)
     def line_status(self) -> int:
-        status = LineStatus(0).replace(data_ready=bool(self.fifo), overrun=self.overrun, holding_empty=True, idle=True)
-        self.overrun = False
-        self._update()
+        status = READY_TO_SEND | bool(self.fifo)  # guests poll this once for each byte that they print
+        if self.overrun:
+            status |= LineStatus.overrun.mask
+            self.overrun = False
+            self._update()
         return status
 
     @reads(6)

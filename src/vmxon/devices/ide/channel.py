@@ -82,8 +82,7 @@ class IdeChannel(Device, span=8):
         self.interrupt.set(self.requested and not self.control & NO_INTERRUPT)
 
     def _request(self) -> None:
-        """Raise the interrupt anew."""
-        self.interrupt.set(False)
+        """Raise the interrupt; it stays until the status is read or a command is given."""
         self.requested = True
         self._update()
 
