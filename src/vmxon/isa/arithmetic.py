@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from vmxon.isa.status import set_carry, set_overflow
 from vmxon.isa.operands import Operand
+from vmxon.isa.status import set_carry, set_overflow
 from vmxon.isa.table import Form, instruction
 from vmxon.microcode import IntType, inline
 from vmxon.processor.flags import carry, overflow, set_flags, set_flags_add, set_flags_sub

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from vmxon.isa.registers import RAX, read_ah, write_register
 from vmxon.isa.operands import Operand
+from vmxon.isa.registers import RAX, read_ah, write_register
 from vmxon.isa.table import Form, instruction
 from vmxon.microcode import inline, u8, u16
 from vmxon.processor.exceptions import divide_error

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from vmxon.isa.status import set_carry
 from vmxon.isa.displaced import DisplacedOperand
 from vmxon.isa.operands import Operand
+from vmxon.isa.status import set_carry
 from vmxon.isa.table import Form, instruction
 from vmxon.microcode import byte_swap, inline, leading_zeros, microcode, popcount, trailing_zeros, u8, u32, u64
 from vmxon.processor.flags import ZERO, set_flags, set_flags_logic, write_status

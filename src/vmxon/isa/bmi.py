@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from vmxon.isa.registers import RDX, read_register
 from vmxon.isa.operands import Operand
+from vmxon.isa.registers import RDX, read_register
 from vmxon.isa.table import Form, instruction
 from vmxon.microcode import IntType, inline, microcode, select, u8, u64
 from vmxon.processor.flags import set_flags, set_flags_logic

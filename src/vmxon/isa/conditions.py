@@ -1,13 +1,5 @@
-"""Which condition an opcode names in its low four bits."""
+"""The names of the sixteen conditions, in the order of their codes (Vol. 1 App. B “EFLAGS Condition Codes”)."""
 
 from __future__ import annotations
 
-from vmxon.isa.form import parse_opcode
-from vmxon.isa.operands import FormVariant
-
 CONDITIONS = ("O", "NO", "B", "NB", "Z", "NZ", "BE", "NBE", "S", "NS", "P", "NP", "L", "NL", "LE", "NLE")
-
-
-def condition_code(form: FormVariant) -> int:
-    """The code that `processor.flags.condition` takes; static."""
-    return parse_opcode(form.form.opcode).byte & 15

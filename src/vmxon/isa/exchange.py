@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from vmxon.isa.operands import Operand
 from vmxon.isa.registers import RAX, RBX, RCX, RDX, read_register, write_register
 from vmxon.isa.status import set_zero
-from vmxon.isa.operands import Operand
 from vmxon.isa.table import Form, instruction
 from vmxon.microcode import IntType, inline, u32, u64
 from vmxon.processor.exceptions import general_protection

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vmxon.arch.flags import Rflags
-from vmxon.isa.registers import RAX, read_ah, write_ah
+from vmxon.isa.registers import read_ah, write_ah
 from vmxon.isa.status import set_carry
 from vmxon.isa.table import Form, instruction
 from vmxon.microcode import u8, u64

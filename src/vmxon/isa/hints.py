@@ -1,4 +1,4 @@
-"""Instructions that move nothing: NOP, PAUSE, prefetches, cache-line flushes, fences, and the defined undefined opcodes."""
+"""Instructions that move nothing: long NOP, PAUSE, prefetches, cache-line flushes, fences, and the defined undefined opcodes."""
 
 from __future__ import annotations
 
@@ -11,12 +11,7 @@ from vmxon.processor.slots import Intercept, intercept
 from vmxon.processor.state import ProcessorState as Cpu
 
 
-@instruction("NOP", Form("90", ""))
-def nop(cpu: Cpu) -> None:
-    """Nothing (Vol. 2B “NOP—No Operation”)."""
-
-
-@instruction("NOP r/m", *(Form(f"0F {opcode:02X} /r", "r/m") for opcode in range(0x19, 0x20)))
+@instruction("NOP", *(Form(f"0F {opcode:02X} /r", "r/m") for opcode in range(0x19, 0x20)))
 def hint(cpu: Cpu, operand: Operand) -> None:
     """Nothing: the hint space 0F 19–0F 1F, ENDBR64 within it; the operand is not read (Vol. 2B “NOP—No Operation”)."""
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from vmxon.isa.registers import RAX, RBX, RDX, write_register
-from vmxon.isa.conditions import condition_code
+from vmxon.isa.conditions import CONDITIONS
 from vmxon.isa.operands import FormVariant, Operand
 from vmxon.isa.record import Record
+from vmxon.isa.registers import RAX, RBX, RDX, write_register
 from vmxon.isa.table import Form, instruction
-from vmxon.microcode import load, i8, i16, i32, i64, u8, u16, u32, u64
+from vmxon.microcode import i8, i16, i32, i64, load, select, u8, u16, u32, u64
 from vmxon.processor.flags import condition
 from vmxon.processor.memory import fast_segment_linear, readable
 from vmxon.processor.state import ProcessorState as Cpu
@@ -61,7 +61,6 @@ def lea(cpu: Cpu, destination: Operand, source: Operand) -> None:
     "XCHG",
     Form("86 /r", "r/m8, r8"),
     Form("87 /r", "r/m, r"),
-    Form("90 +r", "rAX, r"),
     modifies=True,
     lockable=True,
 )
@@ -72,17 +71,27 @@ def xchg(cpu: Cpu, first: Operand, second: Operand) -> None:
     second.write(left)
 
 
-@instruction("CMOVcc", *(Form(f"0F {0x40 + code:02X} /r", "r, r/m") for code in range(16)))
-def cmov(cpu: Cpu, destination: Operand, source: Operand, form: FormVariant) -> None:
-    """destination := source where the condition holds; source is read in any case (Vol. 2A “CMOVcc—Conditional Move”)."""
-    value, old = source.read(), destination.read()
-    destination.write(value if condition(cpu, condition_code(form)) else old)
+@instruction("XCHG rAX", Form("90 +r", "rAX, r"))
+def xchg_accumulator(cpu: Cpu, first: Operand, second: Operand, record: Record) -> None:
+    """The same with rAX; 90H itself is NOP, which leaves the upper half of RAX alone (Vol. 2B “NOP—No Operation”)."""
+    left, right = first.read(), second.read()
+    if record.destination != RAX:
+        first.write(right)
+        second.write(left)
 
 
-@instruction("SETcc", *(Form(f"0F {0x90 + code:02X} /r", "r/m8") for code in range(16)))
-def set_(cpu: Cpu, destination: Operand, form: FormVariant) -> None:
-    """destination := 1 where the condition holds, else 0 (Vol. 2B “SETcc—Set Byte on Condition”)."""
-    destination.write(u8(condition(cpu, condition_code(form))))
+for _code, _name in enumerate(CONDITIONS):
+
+    @instruction(f"CMOV{_name}", Form(f"0F {0x40 + _code:02X} /r", "r, r/m"))
+    def cmov(cpu: Cpu, destination: Operand, source: Operand, code: int = _code) -> None:
+        """destination := source where the condition holds; source is read in any case (Vol. 2A “CMOVcc—Conditional Move”)."""
+        value, old = source.read(), destination.read()
+        destination.write(select(condition(cpu, code), value, old))
+
+    @instruction(f"SET{_name}", Form(f"0F {0x90 + _code:02X} /r", "r/m8"))
+    def setcc(cpu: Cpu, destination: Operand, code: int = _code) -> None:
+        """destination := 1 where the condition holds, else 0 (Vol. 2B “SETcc—Set Byte on Condition”)."""
+        destination.write(u8(condition(cpu, code)))
 
 
 @instruction("XLAT", Form("D7", ""))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from vmxon.isa.arithmetic import sign_extended
-from vmxon.isa.registers import RAX, RDX, read_ah, read_register, write_register
 from vmxon.isa.operands import Operand
+from vmxon.isa.registers import RAX, RDX, read_ah, read_register, write_register
 from vmxon.isa.table import Form, instruction
 from vmxon.microcode import IntType, inline, leading_zeros, microcode, u8, u16, u64
 from vmxon.processor.exceptions import divide_error

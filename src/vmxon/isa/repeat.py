@@ -10,58 +10,95 @@ from vmxon.isa.bursts import allowance, minimum, must_stop, run_at
 from vmxon.isa.operands import FormVariant
 from vmxon.isa.record import Record
 from vmxon.isa.registers import RAX, RCX, RDI, RSI, read_register, step_register, write_register
-from vmxon.isa.strings import element, extra_segment, offset_of, stride
+from vmxon.isa.strings import extra_segment, offset_of, stride
 from vmxon.isa.table import Form, instruction
-from vmxon.microcode import IntType, inline, load, microcode, store, u64
+from vmxon.microcode import IntType, inline, load, microcode, store, u8, u64
 from vmxon.processor.flags import set_flags_sub
 from vmxon.processor.state import ProcessorState as Cpu
 
 
-def repeats(*opcodes: str) -> tuple[Form, ...]:
-    """The forms of both prefixes, which mean the same where no condition is tested."""
-    return tuple(Form(f"{prefix} {opcode}") for prefix in ("F3", "F2") for opcode in opcodes)
+@instruction("REP MOVSB", Form("F3 A4"), Form("F2 A4"), flow="system")
+def rep_movsb(cpu: Cpu, record: Record) -> None:
+    """Copy a string; bytes."""
+    copy_string(cpu, record, u8)
 
 
-@instruction("REP MOVS", *repeats("A4", "A5"), flow="system")
+@instruction("REP MOVS", Form("F3 A5"), Form("F2 A5"), flow="system")
 def rep_movs(cpu: Cpu, record: Record, form: FormVariant) -> None:
-    """Copy a string."""
-    copy_string(cpu, record, element(form))
+    """Copy a string; elements of the operand size."""
+    copy_string(cpu, record, form.kind)
 
 
-@instruction("REP STOS", *repeats("AA", "AB"), flow="system")
+@instruction("REP STOSB", Form("F3 AA"), Form("F2 AA"), flow="system")
+def rep_stosb(cpu: Cpu, record: Record) -> None:
+    """Fill a string with rAX; bytes."""
+    fill_string(cpu, record, u8)
+
+
+@instruction("REP STOS", Form("F3 AB"), Form("F2 AB"), flow="system")
 def rep_stos(cpu: Cpu, record: Record, form: FormVariant) -> None:
-    """Fill a string with rAX."""
-    fill_string(cpu, record, element(form))
+    """Fill a string with rAX; elements of the operand size."""
+    fill_string(cpu, record, form.kind)
 
 
-@instruction("REP LODS", *repeats("AC", "AD"), flow="system")
+@instruction("REP LODSB", Form("F3 AC"), Form("F2 AC"), flow="system")
+def rep_lodsb(cpu: Cpu, record: Record) -> None:
+    """Load a string into rAX, one element after the other; bytes."""
+    load_string(cpu, record, u8)
+
+
+@instruction("REP LODS", Form("F3 AD"), Form("F2 AD"), flow="system")
 def rep_lods(cpu: Cpu, record: Record, form: FormVariant) -> None:
-    """Load a string into rAX, element after element."""
-    load_string(cpu, record, element(form))
+    """Load a string into rAX, one element after the other; elements of the operand size."""
+    load_string(cpu, record, form.kind)
 
 
-@instruction("REPE CMPS", Form("F3 A6"), Form("F3 A7"), flow="system", writes="of sf zf af pf cf")
+@instruction("REPE CMPSB", Form("F3 A6"), flow="system", writes="of sf zf af pf cf")
+def repe_cmpsb(cpu: Cpu, record: Record) -> None:
+    """Compare strings until they differ; bytes."""
+    compare_strings(cpu, record, u8, 1)
+
+
+@instruction("REPE CMPS", Form("F3 A7"), flow="system", writes="of sf zf af pf cf")
 def repe_cmps(cpu: Cpu, record: Record, form: FormVariant) -> None:
-    """Compare strings until they differ."""
-    compare_strings(cpu, record, element(form), 1)
+    """Compare strings until they differ; elements of the operand size."""
+    compare_strings(cpu, record, form.kind, 1)
 
 
-@instruction("REPNE CMPS", Form("F2 A6"), Form("F2 A7"), flow="system", writes="of sf zf af pf cf")
+@instruction("REPNE CMPSB", Form("F2 A6"), flow="system", writes="of sf zf af pf cf")
+def repne_cmpsb(cpu: Cpu, record: Record) -> None:
+    """Compare strings until they agree; bytes."""
+    compare_strings(cpu, record, u8, 0)
+
+
+@instruction("REPNE CMPS", Form("F2 A7"), flow="system", writes="of sf zf af pf cf")
 def repne_cmps(cpu: Cpu, record: Record, form: FormVariant) -> None:
-    """Compare strings until they agree."""
-    compare_strings(cpu, record, element(form), 0)
+    """Compare strings until they agree; elements of the operand size."""
+    compare_strings(cpu, record, form.kind, 0)
 
 
-@instruction("REPE SCAS", Form("F3 AE"), Form("F3 AF"), flow="system", writes="of sf zf af pf cf")
+@instruction("REPE SCASB", Form("F3 AE"), flow="system", writes="of sf zf af pf cf")
+def repe_scasb(cpu: Cpu, record: Record) -> None:
+    """Look for an element other than rAX; bytes."""
+    scan_string(cpu, record, u8, 1)
+
+
+@instruction("REPE SCAS", Form("F3 AF"), flow="system", writes="of sf zf af pf cf")
 def repe_scas(cpu: Cpu, record: Record, form: FormVariant) -> None:
-    """Look for an element other than rAX."""
-    scan_string(cpu, record, element(form), 1)
+    """Look for an element other than rAX; elements of the operand size."""
+    scan_string(cpu, record, form.kind, 1)
 
 
-@instruction("REPNE SCAS", Form("F2 AE"), Form("F2 AF"), flow="system", writes="of sf zf af pf cf")
+@instruction("REPNE SCASB", Form("F2 AE"), flow="system", writes="of sf zf af pf cf")
+def repne_scasb(cpu: Cpu, record: Record) -> None:
+    """Look for an element equal to rAX; bytes."""
+    scan_string(cpu, record, u8, 0)
+
+
+@instruction("REPNE SCAS", Form("F2 AF"), flow="system", writes="of sf zf af pf cf")
 def repne_scas(cpu: Cpu, record: Record, form: FormVariant) -> None:
-    """Look for an element equal to rAX."""
-    scan_string(cpu, record, element(form), 0)
+    """Look for an element equal to rAX; elements of the operand size."""
+    scan_string(cpu, record, form.kind, 0)
 
 
 @microcode
@@ -197,7 +234,7 @@ def fill_elements(kind: IntType, target: int, value: int, count: int) -> None:
     """Fill upward, 8 bytes at a time."""
     size = count * kind.bytes
     done = u64(0)
-    pattern = u64(value) * (u64.mask // kind.mask)
+    pattern = u64(value) * (0xFFFFFFFFFFFFFFFF // kind.mask)
     while size - done >= 8:
         store(u64, target + done, pattern)
         done = done + 8

@@ -6,8 +6,8 @@ only; for other counts it follows the same formula.
 
 from __future__ import annotations
 
-from vmxon.isa.status import set_carry_and_overflow
 from vmxon.isa.operands import Operand
+from vmxon.isa.status import set_carry_and_overflow
 from vmxon.isa.table import Form, instruction
 from vmxon.microcode import IntType, i32, inline, u8, u32, u64
 from vmxon.processor.flags import carry, set_flags

@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 from vmxon.arch.flags import Rflags
-from vmxon.isa.form import parse_opcode
 from vmxon.isa.operands import FormVariant
 from vmxon.isa.record import Record
 from vmxon.isa.registers import RAX, RDI, RSI, read_register, step_register, write_register
 from vmxon.isa.table import Form, instruction
-from vmxon.microcode import IntType, inline, load, select, store, u64, unsigned
+from vmxon.microcode import IntType, inline, load, select, store, u8, u64
 from vmxon.processor.flags import set_flags_sub
 from vmxon.processor.memory import fast_segment_linear, readable, writable
 from vmxon.processor.state import CodeSize, Segment
 from vmxon.processor.state import ProcessorState as Cpu
 
 DIRECTION = Rflags.df.mask
-
-
-def element(form: FormVariant) -> IntType:
-    """What one step moves: a byte for even opcodes, else the operand size; static."""
-    return form.kind if parse_opcode(form.form.opcode).byte & 1 else unsigned(8)
 
 
 @inline
@@ -70,45 +64,100 @@ def write_at_destination(cpu: Cpu, record: Record, kind: IntType, value: int) ->
     store(kind, writable(cpu, linear, kind.bytes, segment), value)
 
 
-@instruction("MOVS", Form("A4"), Form("A5"))
+@instruction("MOVSB", Form("A4"))
+def movsb(cpu: Cpu, record: Record) -> None:
+    """ES:rDI := DS:rSI, then step both; one byte (Vol. 2B “MOVS/MOVSB/MOVSW/MOVSD/MOVSQ”)."""
+    move_element(cpu, record, u8)
+
+
+@instruction("MOVS", Form("A5"))
 def movs(cpu: Cpu, record: Record, form: FormVariant) -> None:
-    """ES:rDI := DS:rSI, then step both (Vol. 2B “MOVS/MOVSB/MOVSW/MOVSD/MOVSQ”)."""
-    kind = element(form)
+    """The same at the operand size."""
+    move_element(cpu, record, form.kind)
+
+
+@inline
+def move_element(cpu: Cpu, record: Record, kind: IntType) -> None:
+    """MOVS."""
     write_at_destination(cpu, record, kind, read_at_source(cpu, record, kind))
     step_register(cpu, RSI, record.address_shift, stride(cpu, kind))
     step_register(cpu, RDI, record.address_shift, stride(cpu, kind))
 
 
-@instruction("CMPS", Form("A6"), Form("A7"), writes="of sf zf af pf cf")
+@instruction("CMPSB", Form("A6"), writes="of sf zf af pf cf")
+def cmpsb(cpu: Cpu, record: Record) -> None:
+    """The flags of DS:rSI - ES:rDI, then step both; one byte (Vol. 2A “CMPS/CMPSB/CMPSW/CMPSD/CMPSQ”)."""
+    compare_elements(cpu, record, u8)
+
+
+@instruction("CMPS", Form("A7"), writes="of sf zf af pf cf")
 def cmps(cpu: Cpu, record: Record, form: FormVariant) -> None:
-    """The flags of DS:rSI - ES:rDI, then step both (Vol. 2A “CMPS/CMPSB/CMPSW/CMPSD/CMPSQ”)."""
-    kind = element(form)
+    """The same at the operand size."""
+    compare_elements(cpu, record, form.kind)
+
+
+@inline
+def compare_elements(cpu: Cpu, record: Record, kind: IntType) -> None:
+    """CMPS."""
     left, right = read_at_source(cpu, record, kind), read_at_destination(cpu, record, kind)
     step_register(cpu, RSI, record.address_shift, stride(cpu, kind))
     step_register(cpu, RDI, record.address_shift, stride(cpu, kind))
     set_flags_sub(cpu, kind, left, right, left - right)
 
 
-@instruction("STOS", Form("AA"), Form("AB"))
+@instruction("STOSB", Form("AA"))
+def stosb(cpu: Cpu, record: Record) -> None:
+    """ES:rDI := rAX, then step; one byte (Vol. 2B “STOS/STOSB/STOSW/STOSD/STOSQ”)."""
+    store_element(cpu, record, u8)
+
+
+@instruction("STOS", Form("AB"))
 def stos(cpu: Cpu, record: Record, form: FormVariant) -> None:
-    """ES:rDI := rAX, then step (Vol. 2B “STOS/STOSB/STOSW/STOSD/STOSQ”)."""
-    kind = element(form)
+    """The same at the operand size."""
+    store_element(cpu, record, form.kind)
+
+
+@inline
+def store_element(cpu: Cpu, record: Record, kind: IntType) -> None:
+    """STOS."""
     write_at_destination(cpu, record, kind, read_register(cpu, RAX, kind))
     step_register(cpu, RDI, record.address_shift, stride(cpu, kind))
 
 
-@instruction("LODS", Form("AC"), Form("AD"))
+@instruction("LODSB", Form("AC"))
+def lodsb(cpu: Cpu, record: Record) -> None:
+    """rAX := DS:rSI, then step; one byte (Vol. 2A “LODS/LODSB/LODSW/LODSD/LODSQ”)."""
+    load_element(cpu, record, u8)
+
+
+@instruction("LODS", Form("AD"))
 def lods(cpu: Cpu, record: Record, form: FormVariant) -> None:
-    """rAX := DS:rSI, then step (Vol. 2A “LODS/LODSB/LODSW/LODSD/LODSQ”)."""
-    kind = element(form)
+    """The same at the operand size."""
+    load_element(cpu, record, form.kind)
+
+
+@inline
+def load_element(cpu: Cpu, record: Record, kind: IntType) -> None:
+    """LODS."""
     write_register(cpu, RAX, kind, read_at_source(cpu, record, kind))
     step_register(cpu, RSI, record.address_shift, stride(cpu, kind))
 
 
-@instruction("SCAS", Form("AE"), Form("AF"), writes="of sf zf af pf cf")
+@instruction("SCASB", Form("AE"), writes="of sf zf af pf cf")
+def scasb(cpu: Cpu, record: Record) -> None:
+    """The flags of rAX - ES:rDI, then step; one byte (Vol. 2B “SCAS/SCASB/SCASW/SCASD”)."""
+    scan_element(cpu, record, u8)
+
+
+@instruction("SCAS", Form("AF"), writes="of sf zf af pf cf")
 def scas(cpu: Cpu, record: Record, form: FormVariant) -> None:
-    """The flags of rAX - ES:rDI, then step (Vol. 2B “SCAS/SCASB/SCASW/SCASD”)."""
-    kind = element(form)
+    """The same at the operand size."""
+    scan_element(cpu, record, form.kind)
+
+
+@inline
+def scan_element(cpu: Cpu, record: Record, kind: IntType) -> None:
+    """SCAS."""
     left, right = read_register(cpu, RAX, kind), read_at_destination(cpu, record, kind)
     step_register(cpu, RDI, record.address_shift, stride(cpu, kind))
     set_flags_sub(cpu, kind, left, right, left - right)
