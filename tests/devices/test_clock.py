@@ -76,3 +76,15 @@ def test_timer_rearms_cancels_and_survives_a_snapshot_in_order() -> None:
     second.arm(20)
     second.cancel()
     assert clock.next_deadline() is None
+
+
+def test_cancelled_events_do_not_pile_up() -> None:
+    clock, seen = VirtualClock(), []
+    timer = Timer(clock, lambda: seen.append(clock.now))
+    for number in range(100):
+        clock.at(500 + number, lambda: None)
+    for when in range(10_000):
+        timer.arm(86_400 * 10**9 - when)
+    assert len(clock._events) <= 210
+    clock.run_until(86_400 * 10**9)
+    assert seen == [86_400 * 10**9 - 9_999]

@@ -145,7 +145,7 @@ class Bus:
             self.write(address + half & self.last, half, value >> half * 8)
 
     def read_string(self, address: int, size: int, count: int) -> bytes:
-        """`count` reads of `size` bytes each from `address`, one after the other (REP INS)."""
+        """`count` reads of `size` bytes each from `address`, one by one (REP INS); the caller bounds `count`."""
         reader = self._string_readers.get(address)
         if reader is not None:
             return reader(size, count)

@@ -9,6 +9,8 @@ from vmxon.devices.state import Saved, State
 
 SECOND = 1_000_000_000
 """Nanoseconds in a second."""
+FEWEST_EVENTS = 64
+"""Below so many events, cancelled ones may stay in the heap."""
 
 
 class Event:
@@ -40,6 +42,7 @@ class VirtualClock:
         self.now = 0
         self.sequence = 0
         self._events: list[Event] = []
+        self._limit = FEWEST_EVENTS
 
     def at(self, when: int, callback: Callable[[], None], sequence: int | None = None) -> Event:
         """Call `callback` when the clock reaches `when`; a time that has passed is due at the next `run_until`.
@@ -51,7 +54,15 @@ class VirtualClock:
             self.sequence += 1
         event = Event(when, sequence, callback)
         heapq.heappush(self._events, event)
+        if len(self._events) > self._limit:
+            self._forget_cancelled()
         return event
+
+    def _forget_cancelled(self) -> None:
+        """Keep the heap within twice the events that wait, however often a guest sets a timer anew."""
+        self._events = [event for event in self._events if event.pending]
+        heapq.heapify(self._events)
+        self._limit = max(2 * len(self._events), FEWEST_EVENTS)
 
     def next_deadline(self) -> int | None:
         """The time of the next event, or None if nothing waits."""
