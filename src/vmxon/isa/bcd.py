@@ -5,10 +5,12 @@ from __future__ import annotations
 from vmxon.isa.operands import Operand
 from vmxon.isa.registers import RAX, read_ah, write_register
 from vmxon.isa.table import Form, instruction
-from vmxon.microcode import inline, u8, u16
+from vmxon.microcode import inline, u8, u16, unsigned
 from vmxon.processor.exceptions import divide_error
 from vmxon.processor.flags import adjust, carry, set_flags, set_flags_logic
 from vmxon.processor.state import ProcessorState as Cpu
+
+BYTE, WORD = unsigned(8), unsigned(16)
 
 
 @instruction("DAA", Form("27", "", modes="16 32"), writes="of sf zf af pf cf", undefined="of")
@@ -38,8 +40,8 @@ def packed_corrections(cpu: Cpu, old: int) -> tuple[bool, bool]:
 @inline
 def write_decimal(cpu: Cpu, value: int, carried: bool, adjusted: bool) -> None:
     """AL and its flags; OF is undefined and cleared."""
-    write_register(cpu, RAX, u8, value)
-    set_flags(cpu, u8, value, carried, False, adjusted)
+    write_register(cpu, RAX, BYTE, value)
+    set_flags(cpu, BYTE, value, carried, False, adjusted)
 
 
 @instruction("AAA", Form("37", "", modes="16 32"), writes="of sf zf af pf cf", undefined="of sf zf pf")
@@ -48,8 +50,8 @@ def aaa(cpu: Cpu) -> None:
     old = u16(cpu.gpr[RAX])
     wrong = (old & 15 > 9) | adjust(cpu)
     value = (old + u16(wrong) * 0x106) & 0xFF0F
-    write_register(cpu, RAX, u16, value)
-    set_flags(cpu, u8, u8(value), wrong, False, wrong)
+    write_register(cpu, RAX, WORD, value)
+    set_flags(cpu, BYTE, u8(value), wrong, False, wrong)
 
 
 @instruction("AAS", Form("3F", "", modes="16 32"), writes="of sf zf af pf cf", undefined="of sf zf pf")
@@ -58,8 +60,8 @@ def aas(cpu: Cpu) -> None:
     old = u16(cpu.gpr[RAX])
     wrong = (old & 15 > 9) | adjust(cpu)
     value = (old - u16(wrong) * 0x106) & 0xFF0F
-    write_register(cpu, RAX, u16, value)
-    set_flags(cpu, u8, u8(value), wrong, False, wrong)
+    write_register(cpu, RAX, WORD, value)
+    set_flags(cpu, BYTE, u8(value), wrong, False, wrong)
 
 
 @instruction("AAM", Form("D4 ib", "imm8", modes="16 32"), writes="of sf zf af pf cf", undefined="of af cf")
@@ -70,13 +72,13 @@ def aam(cpu: Cpu, base: Operand) -> None:
         divide_error(cpu)
     value = u8(cpu.gpr[RAX])
     remainder = value % divisor
-    write_register(cpu, RAX, u16, u16(value // divisor) << 8 | u16(remainder))
-    set_flags_logic(cpu, u8, remainder)
+    write_register(cpu, RAX, WORD, u16(value // divisor) << 8 | u16(remainder))
+    set_flags_logic(cpu, BYTE, remainder)
 
 
 @instruction("AAD", Form("D5 ib", "imm8", modes="16 32"), writes="of sf zf af pf cf", undefined="of af cf")
 def aad(cpu: Cpu, base: Operand) -> None:
     """AL := AL + AH * base, AH := 0 (Vol. 2A “AAD—ASCII Adjust AX Before Division”)."""
     value = u8(cpu.gpr[RAX]) + read_ah(cpu) * base.read()
-    write_register(cpu, RAX, u16, u16(value))
-    set_flags_logic(cpu, u8, value)
+    write_register(cpu, RAX, WORD, u16(value))
+    set_flags_logic(cpu, BYTE, value)

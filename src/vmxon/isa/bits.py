@@ -81,7 +81,7 @@ def btc(cpu: Cpu, base: Operand, offset: Operand) -> None:
 
 @instruction("BSF", Form("0F BC /r", "r, r/m"), writes="of sf zf af pf cf", undefined="of sf af pf cf")
 def bsf(cpu: Cpu, destination: Operand, source: Operand) -> None:
-    """destination := the lowest set bit's number; ZF and no write where there is none (Vol. 2A “BSF—Bit Scan Forward”)."""
+    """destination := the lowest one's number; ZF and no write where there is none (Vol. 2A “BSF—Bit Scan Forward”)."""
     value = source.read()
     if value != 0:
         destination.write(trailing_zeros(value))
@@ -90,7 +90,7 @@ def bsf(cpu: Cpu, destination: Operand, source: Operand) -> None:
 
 @instruction("BSR", Form("0F BD /r", "r, r/m"), writes="of sf zf af pf cf", undefined="of sf af pf cf")
 def bsr(cpu: Cpu, destination: Operand, source: Operand) -> None:
-    """destination := the highest set bit's number; ZF and no write where there is none (Vol. 2A “BSR—Bit Scan Reverse”)."""
+    """destination := the highest one's number; ZF and no write where there is none (Vol. 2A “BSR—Bit Scan Reverse”)."""
     value = source.read()
     if value != 0:
         destination.write(leading_zeros(value) ^ (source.kind.bits - 1))

@@ -1,8 +1,8 @@
 """How far a repeated string instruction may go in one sweep over host pointers, and how it counts.
 
-A sweep stays inside one page, one segment and the address size on each side, and inside the instruction budget: each iteration
-counts one instruction. Whatever a host pointer cannot reach in one go (devices, pages with code, page crossings) goes by single
-elements, each checked and committed alone.
+A sweep stays inside one page, one segment and the address size on each side, and inside the instruction budget: each
+iteration counts one instruction. Whatever a host pointer cannot reach in one go (devices, pages with code, page
+crossings) goes by single elements, each checked and committed alone.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def must_stop(cpu: Cpu) -> bool:
 
 @inline
 def run_at(cpu: Cpu, record: Record, kind: IntType, segment: int, offset: int, write: bool) -> tuple[int, int]:
-    """Host pointer to the element at an offset (translated, may fault), and how many elements can be reached from it: at least 1."""
+    """Host pointer to the element at an offset (may fault), and how many elements are in reach of it: at least 1."""
     linear = fast_segment_linear(cpu, segment, offset, kind.bytes, write)
     if write:
         pointer = writable(cpu, linear, kind.bytes, segment)

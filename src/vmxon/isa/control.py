@@ -16,7 +16,7 @@ from vmxon.processor.state import ProcessorState as Cpu
 
 
 @instruction("JMP", Form("EB cb", "rel", force64=True), Form("E9 cz", "rel", force64=True), flow="branch")
-def jmp(cpu: Cpu, record: Record) -> None:
+def jmp(cpu: Cpu, target: Operand, record: Record) -> None:
     """Go to the target (Vol. 2A “JMP—Jump”)."""
     jump_relative(cpu, record, True)
 
@@ -35,13 +35,13 @@ for _code, _name in enumerate(CONDITIONS):
         Form(f"0F {0x80 + _code:02X} cz", "rel", force64=True),
         flow="branch",
     )
-    def jcc(cpu: Cpu, record: Record, code: int = _code) -> None:
+    def jcc(cpu: Cpu, target: Operand, record: Record, code: int = _code) -> None:
         """Go to the target where the condition holds (Vol. 2A “Jcc—Jump if Condition Is Met”)."""
         jump_relative(cpu, record, condition(cpu, code))
 
 
 @instruction("CALL", Form("E8 cz", "rel", force64=True), flow="branch", stack=True)
-def call(cpu: Cpu, record: Record, form: FormVariant) -> None:
+def call(cpu: Cpu, target: Operand, record: Record, form: FormVariant) -> None:
     """Push the address of the next instruction and go to the target (Vol. 2A “CALL—Call Procedure”)."""
     push_value(cpu, form, form.kind(record.next_rip))
     jump_relative(cpu, record, True)
@@ -70,25 +70,25 @@ def ret_releasing(cpu: Cpu, released: Operand, form: FormVariant) -> None:
 
 
 @instruction("JrCXZ", Form("E3 cb", "rel", force64=True), flow="branch")
-def jrcxz(cpu: Cpu, record: Record) -> None:
+def jrcxz(cpu: Cpu, target: Operand, record: Record) -> None:
     """JCXZ, JECXZ, JRCXZ: go to the target where the count register is 0 (Vol. 2A “Jcc—Jump if Condition Is Met”)."""
     jump_relative(cpu, record, cpu.gpr[RCX] << record.address_shift == 0)
 
 
 @instruction("LOOP", Form("E2 cb", "rel", force64=True), flow="branch")
-def loop(cpu: Cpu, record: Record) -> None:
+def loop(cpu: Cpu, target: Operand, record: Record) -> None:
     """Count down, and go to the target until the count register is 0 (Vol. 2A “LOOP/LOOPcc”)."""
     jump_relative(cpu, record, count_down(cpu, record) != 0)
 
 
 @instruction("LOOPE", Form("E1 cb", "rel", force64=True), flow="branch")
-def loope(cpu: Cpu, record: Record) -> None:
+def loope(cpu: Cpu, target: Operand, record: Record) -> None:
     """The same while ZF = 1 (Vol. 2A “LOOP/LOOPcc”)."""
     jump_relative(cpu, record, (count_down(cpu, record) != 0) & zero(cpu))
 
 
 @instruction("LOOPNE", Form("E0 cb", "rel", force64=True), flow="branch")
-def loopne(cpu: Cpu, record: Record) -> None:
+def loopne(cpu: Cpu, target: Operand, record: Record) -> None:
     """The same while ZF = 0 (Vol. 2A “LOOP/LOOPcc”)."""
     jump_relative(cpu, record, (count_down(cpu, record) != 0) & (not zero(cpu)))
 

@@ -6,7 +6,7 @@ from vmxon.isa.operands import Operand
 from vmxon.isa.registers import RAX, RBX, RCX, RDX, read_register, write_register
 from vmxon.isa.status import set_zero
 from vmxon.isa.table import Form, instruction
-from vmxon.microcode import IntType, inline, u32, u64
+from vmxon.microcode import IntType, inline, unsigned
 from vmxon.processor.exceptions import general_protection
 from vmxon.processor.flags import set_flags_sub
 from vmxon.processor.state import ProcessorState as Cpu
@@ -39,7 +39,7 @@ def cmpxchg(cpu: Cpu, destination: Operand, source: Operand) -> None:
 @instruction("CMPXCHG8B", Form("0F C7 /1", "m64"), writes="zf", modifies=True, lockable=True, feature="cx8")
 def cmpxchg8b(cpu: Cpu, destination: Operand) -> None:
     """m64 := ECX:EBX where it equals EDX:EAX, else EDX:EAX := m64; ZF says which (Vol. 2A “CMPXCHG8B/CMPXCHG16B”)."""
-    compare_exchange_pair(cpu, destination, u32)
+    compare_exchange_pair(cpu, destination, unsigned(32))
 
 
 @instruction("CMPXCHG16B", Form("REX.W 0F C7 /1", "m128"), writes="zf", modifies=True, lockable=True, feature="cx16")
@@ -47,7 +47,7 @@ def cmpxchg16b(cpu: Cpu, destination: Operand) -> None:
     """The same with 128 bits and whole registers; #GP(0) unless aligned (Vol. 2A “CMPXCHG8B/CMPXCHG16B”)."""
     if destination.linear(16) & 15 != 0:
         general_protection(cpu, 0)
-    compare_exchange_pair(cpu, destination, u64)
+    compare_exchange_pair(cpu, destination, unsigned(64))
 
 
 @inline

@@ -1,4 +1,4 @@
-"""Instructions that move nothing: long NOP, PAUSE, prefetches, cache-line flushes, fences, and the defined undefined opcodes."""
+"""Instructions that move nothing: long NOP, PAUSE, prefetches, cache-line flushes, fences, and UD."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def sfence(cpu: Cpu, unused: Operand) -> None:
     """Nothing (Vol. 2B “SFENCE—Store Fence”)."""
 
 
-@instruction("UD", Form("0F 0B", ""), Form("0F B9 /r", "r, r/m"), Form("0F FF /r", "r, r/m"))
+@instruction("UD", Form("0F 0B"), Form("0F B9 /r"), Form("0F FF /r"))
 def ud(cpu: Cpu) -> None:
     """UD2, UD1, UD0: #UD (Vol. 2D “UD—Undefined Instruction”)."""
     undefined_opcode(cpu)

@@ -7,7 +7,7 @@ from vmxon.isa.operands import FormVariant, Operand
 from vmxon.isa.record import Record
 from vmxon.isa.registers import RAX, RBX, RDX, write_register
 from vmxon.isa.table import Form, instruction
-from vmxon.microcode import i8, i16, i32, i64, load, select, u8, u16, u32, u64
+from vmxon.microcode import i8, i16, i32, i64, load, select, u8, u16, u32, u64, unsigned
 from vmxon.processor.flags import condition
 from vmxon.processor.memory import fast_segment_linear, readable
 from vmxon.processor.state import ProcessorState as Cpu
@@ -84,7 +84,7 @@ for _code, _name in enumerate(CONDITIONS):
 
     @instruction(f"CMOV{_name}", Form(f"0F {0x40 + _code:02X} /r", "r, r/m"))
     def cmov(cpu: Cpu, destination: Operand, source: Operand, code: int = _code) -> None:
-        """destination := source where the condition holds; source is read in any case (Vol. 2A “CMOVcc—Conditional Move”)."""
+        """destination := source if the condition holds; source is always read (Vol. 2A “CMOVcc—Conditional Move”)."""
         value, old = source.read(), destination.read()
         destination.write(select(condition(cpu, code), value, old))
 
@@ -100,7 +100,7 @@ def xlat(cpu: Cpu, record: Record) -> None:
     shift = record.address_shift
     offset = ((cpu.gpr[RBX] + (cpu.gpr[RAX] & 0xFF)) << shift) >> shift
     linear = fast_segment_linear(cpu, record.segment, offset, 1, False)
-    write_register(cpu, RAX, u8, load(u8, readable(cpu, linear, 1, record.segment)))
+    write_register(cpu, RAX, unsigned(8), load(u8, readable(cpu, linear, 1, record.segment)))
 
 
 @instruction("CBW", Form("98", ""))
@@ -108,9 +108,9 @@ def cbw(cpu: Cpu, form: FormVariant) -> None:
     """CBW, CWDE, CDQE: rAX := its low half, sign-extended (Vol. 2A “CBW/CWDE/CDQE”)."""
     value = cpu.gpr[RAX]
     if form.operand_bits == 16:
-        write_register(cpu, RAX, u16, u16(i8(value)))
+        write_register(cpu, RAX, unsigned(16), u16(i8(value)))
     elif form.operand_bits == 32:
-        write_register(cpu, RAX, u32, u32(i16(value)))
+        write_register(cpu, RAX, unsigned(32), u32(i16(value)))
     else:
         cpu.gpr[RAX] = u64(i32(value))
 
@@ -119,8 +119,8 @@ def cbw(cpu: Cpu, form: FormVariant) -> None:
 def cwd(cpu: Cpu, form: FormVariant) -> None:
     """CWD, CDQ, CQO: rDX := copies of the sign of rAX (Vol. 2A “CWD/CDQ/CQO”)."""
     if form.operand_bits == 16:
-        write_register(cpu, RDX, u16, u16(i16(cpu.gpr[RAX]) >> 15))
+        write_register(cpu, RDX, unsigned(16), u16(i16(cpu.gpr[RAX]) >> 15))
     elif form.operand_bits == 32:
-        write_register(cpu, RDX, u32, u32(i32(cpu.gpr[RAX]) >> 31))
+        write_register(cpu, RDX, unsigned(32), u32(i32(cpu.gpr[RAX]) >> 31))
     else:
         cpu.gpr[RDX] = u64(i64(cpu.gpr[RAX]) >> 63)

@@ -6,7 +6,7 @@ from vmxon.isa.arithmetic import sign_extended
 from vmxon.isa.operands import Operand
 from vmxon.isa.registers import RAX, RDX, read_ah, read_register, write_register
 from vmxon.isa.table import Form, instruction
-from vmxon.microcode import IntType, inline, leading_zeros, microcode, u8, u16, u64
+from vmxon.microcode import IntType, inline, leading_zeros, microcode, u8, u16, u64, unsigned
 from vmxon.processor.exceptions import divide_error
 from vmxon.processor.flags import set_flags
 from vmxon.processor.state import ProcessorState as Cpu
@@ -14,7 +14,7 @@ from vmxon.processor.state import ProcessorState as Cpu
 
 @instruction("MUL", Form("F6 /4", "r/m8"), Form("F7 /4", "r/m"), writes="of sf zf af pf cf", undefined="sf zf af pf")
 def mul(cpu: Cpu, source: Operand) -> None:
-    """rDX:rAX or AX := rAX * source, unsigned; CF and OF where the high half counts (Vol. 2B “MUL—Unsigned Multiply”)."""
+    """rDX:rAX or AX := rAX * source, unsigned; CF = OF = high half counts (Vol. 2B “MUL—Unsigned Multiply”)."""
     kind = source.kind
     product = kind.double(read_register(cpu, RAX, kind)) * kind.double(source.read())
     write_product(cpu, kind, product)
@@ -24,7 +24,7 @@ def mul(cpu: Cpu, source: Operand) -> None:
 
 @instruction("IMUL", Form("F6 /5", "r/m8"), Form("F7 /5", "r/m"), writes="of sf zf af pf cf", undefined="sf zf af pf")
 def imul(cpu: Cpu, source: Operand) -> None:
-    """rDX:rAX or AX := rAX * source, signed; CF and OF where the high half counts (Vol. 2A “IMUL—Signed Multiply”)."""
+    """rDX:rAX or AX := rAX * source, signed; CF = OF = high half counts (Vol. 2A “IMUL—Signed Multiply”)."""
     kind = source.kind
     write_product(cpu, kind, signed_product(cpu, kind, read_register(cpu, RAX, kind), source.read()))
 
@@ -63,7 +63,7 @@ def signed_product(cpu: Cpu, kind: IntType, left: int, right: int) -> int:
 def write_product(cpu: Cpu, kind: IntType, product: int) -> None:
     """Into AX, or rDX:rAX."""
     if kind.bits == 8:
-        write_register(cpu, RAX, u16, product)
+        write_register(cpu, RAX, unsigned(16), product)
     else:
         write_register(cpu, RAX, kind, kind(product))
         write_register(cpu, RDX, kind, kind(product >> kind.bits))
@@ -112,7 +112,7 @@ def read_dividend(cpu: Cpu, kind: IntType) -> tuple[int, int]:
 def write_quotient(cpu: Cpu, kind: IntType, quotient: int, remainder: int) -> None:
     """Into AL and AH, or rAX and rDX."""
     if kind.bits == 8:
-        write_register(cpu, RAX, u16, u16(remainder) << 8 | u16(quotient))
+        write_register(cpu, RAX, unsigned(16), u16(remainder) << 8 | u16(quotient))
     else:
         write_register(cpu, RAX, kind, quotient)
         write_register(cpu, RDX, kind, remainder)
@@ -120,7 +120,7 @@ def write_quotient(cpu: Cpu, kind: IntType, quotient: int, remainder: int) -> No
 
 @inline
 def divide(cpu: Cpu, kind: IntType, high: int, low: int, divisor: int) -> tuple[int, int]:
-    """Quotient and remainder of high:low by divisor, unsigned; #DE where the quotient does not fit (or the divisor is 0)."""
+    """Quotient and remainder of high:low / divisor, unsigned; #DE where the quotient does not fit, so for 0, too."""
     if high >= divisor:
         divide_error(cpu)
     if kind.bits < 64:
@@ -134,7 +134,7 @@ def divide(cpu: Cpu, kind: IntType, high: int, low: int, divisor: int) -> tuple[
 
 @microcode
 def divide_128(high: u64, low: u64, divisor: u64) -> tuple[u64, u64]:
-    """Quotient and remainder of high:low / divisor where high < divisor: long division by 32-bit digits (Knuth's algorithm D)."""
+    """Quotient and remainder of high:low / divisor, high < divisor: long division by 32-bit digits (Knuth's D)."""
     shift = leading_zeros(divisor)
     normal = divisor << shift
     # A shift by 64 - 0 would be one by 0, so it is done in two steps.
@@ -149,7 +149,7 @@ def divide_128(high: u64, low: u64, divisor: u64) -> tuple[u64, u64]:
 
 @microcode
 def quotient_digit(remainder: u64, following: u64, divisor: u64) -> u64:
-    """The next 32-bit digit: (remainder << 32 | following) / divisor, for a divisor with its top bit set and remainder < divisor."""
+    """(remainder << 32 | following) / divisor: one 32-bit digit, for a divisor with its top bit set."""
     high, low = divisor >> 32, divisor & 0xFFFFFFFF
     digit = remainder // high
     rest = remainder - digit * high

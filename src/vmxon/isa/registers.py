@@ -16,7 +16,7 @@ def read_register(cpu: Cpu, number: int, kind: IntType) -> int:
 
 @inline
 def write_register(cpu: Cpu, number: int, kind: IntType, value: int) -> None:
-    """Replace the low part; 32 bits clear the upper half (Vol. 1 §3.4.1.1 “General-Purpose Registers in 64-Bit Mode”)."""
+    """Replace the low part; 32 bits clear the upper half (Vol. 1 §3.4.1.1 “…Registers in 64-Bit Mode”)."""
     if kind.bits >= 32:
         cpu.gpr[number] = u64(kind(value))
     else:
@@ -37,7 +37,7 @@ def write_ah(cpu: Cpu, value: int) -> None:
 
 @inline
 def step_register(cpu: Cpu, number: int, shift: int, distance: int) -> int:
-    """Add `distance` (u64) to a register of 64 - shift bits and give its new value: 32 bits clear the upper half, 16 keep the rest."""
+    """Add `distance` (u64) to a register of 64 - shift bits, and give its new value; 16 bits keep the rest."""
     old = cpu.gpr[number]
     value = ((old + distance) << shift) >> shift
     cpu.gpr[number] = value | select(shift == 48, old & ~0xFFFF, u64(0))

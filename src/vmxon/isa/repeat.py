@@ -1,7 +1,7 @@
 """Repeated string instructions: REP MOVS, STOS, LODS and REPE, REPNE CMPS, SCAS (Vol. 2B “REP/REPE/REPZ/REPNE/REPNZ”).
 
-They run until the count register is 0 or the condition fails, and may stop earlier with the registers advanced and RIP still at
-the instruction: when the budget is spent, or when a device access has to complete first.
+They run until the count register is 0 or the condition fails, and may stop earlier with the registers advanced and RIP
+still at the instruction: when the budget is spent, or when a device access has to complete first.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from vmxon.isa.record import Record
 from vmxon.isa.registers import RAX, RCX, RDI, RSI, read_register, step_register, write_register
 from vmxon.isa.strings import extra_segment, offset_of, stride
 from vmxon.isa.table import Form, instruction
-from vmxon.microcode import IntType, inline, load, microcode, store, u8, u64
+from vmxon.microcode import IntType, inline, load, microcode, store, u64, unsigned
 from vmxon.processor.flags import set_flags_sub
 from vmxon.processor.state import ProcessorState as Cpu
 
@@ -20,7 +20,7 @@ from vmxon.processor.state import ProcessorState as Cpu
 @instruction("REP MOVSB", Form("F3 A4"), Form("F2 A4"), flow="system")
 def rep_movsb(cpu: Cpu, record: Record) -> None:
     """Copy a string; bytes."""
-    copy_string(cpu, record, u8)
+    copy_string(cpu, record, unsigned(8))
 
 
 @instruction("REP MOVS", Form("F3 A5"), Form("F2 A5"), flow="system")
@@ -32,7 +32,7 @@ def rep_movs(cpu: Cpu, record: Record, form: FormVariant) -> None:
 @instruction("REP STOSB", Form("F3 AA"), Form("F2 AA"), flow="system")
 def rep_stosb(cpu: Cpu, record: Record) -> None:
     """Fill a string with rAX; bytes."""
-    fill_string(cpu, record, u8)
+    fill_string(cpu, record, unsigned(8))
 
 
 @instruction("REP STOS", Form("F3 AB"), Form("F2 AB"), flow="system")
@@ -44,7 +44,7 @@ def rep_stos(cpu: Cpu, record: Record, form: FormVariant) -> None:
 @instruction("REP LODSB", Form("F3 AC"), Form("F2 AC"), flow="system")
 def rep_lodsb(cpu: Cpu, record: Record) -> None:
     """Load a string into rAX, one element after the other; bytes."""
-    load_string(cpu, record, u8)
+    load_string(cpu, record, unsigned(8))
 
 
 @instruction("REP LODS", Form("F3 AD"), Form("F2 AD"), flow="system")
@@ -56,7 +56,7 @@ def rep_lods(cpu: Cpu, record: Record, form: FormVariant) -> None:
 @instruction("REPE CMPSB", Form("F3 A6"), flow="system", writes="of sf zf af pf cf")
 def repe_cmpsb(cpu: Cpu, record: Record) -> None:
     """Compare strings until they differ; bytes."""
-    compare_strings(cpu, record, u8, 1)
+    compare_strings(cpu, record, unsigned(8), 1)
 
 
 @instruction("REPE CMPS", Form("F3 A7"), flow="system", writes="of sf zf af pf cf")
@@ -68,7 +68,7 @@ def repe_cmps(cpu: Cpu, record: Record, form: FormVariant) -> None:
 @instruction("REPNE CMPSB", Form("F2 A6"), flow="system", writes="of sf zf af pf cf")
 def repne_cmpsb(cpu: Cpu, record: Record) -> None:
     """Compare strings until they agree; bytes."""
-    compare_strings(cpu, record, u8, 0)
+    compare_strings(cpu, record, unsigned(8), 0)
 
 
 @instruction("REPNE CMPS", Form("F2 A7"), flow="system", writes="of sf zf af pf cf")
@@ -80,7 +80,7 @@ def repne_cmps(cpu: Cpu, record: Record, form: FormVariant) -> None:
 @instruction("REPE SCASB", Form("F3 AE"), flow="system", writes="of sf zf af pf cf")
 def repe_scasb(cpu: Cpu, record: Record) -> None:
     """Look for an element other than rAX; bytes."""
-    scan_string(cpu, record, u8, 1)
+    scan_string(cpu, record, unsigned(8), 1)
 
 
 @instruction("REPE SCAS", Form("F3 AF"), flow="system", writes="of sf zf af pf cf")
@@ -92,7 +92,7 @@ def repe_scas(cpu: Cpu, record: Record, form: FormVariant) -> None:
 @instruction("REPNE SCASB", Form("F2 AE"), flow="system", writes="of sf zf af pf cf")
 def repne_scasb(cpu: Cpu, record: Record) -> None:
     """Look for an element equal to rAX; bytes."""
-    scan_string(cpu, record, u8, 0)
+    scan_string(cpu, record, unsigned(8), 0)
 
 
 @instruction("REPNE SCAS", Form("F2 AF"), flow="system", writes="of sf zf af pf cf")
@@ -193,7 +193,7 @@ def scan_string(cpu: Cpu, record: Record, kind: IntType, equal: int) -> None:
 
 @inline
 def begin(cpu: Cpu, record: Record) -> None:
-    """The block has paid for one iteration already; sweeps pay for all of theirs. A count of 0 is one instruction, too."""
+    """The block has paid for one iteration; sweeps pay for all of theirs. A count of 0 is one instruction, too."""
     if offset_of(cpu, RCX, record) != 0:
         cpu.budget = cpu.budget + 1
 

@@ -230,8 +230,10 @@ def rotation(count: int, kind: IntType) -> int:
     modifies=True,
 )
 def shld(cpu: Cpu, destination: Operand, filler: Operand, source: Operand) -> None:
-    """destination shifted left, filled from the top of `filler`; 16 bits by more than 16 go on with the destination again
-    (Vol. 2B “SHLD—Double Precision Shift Left”)."""
+    """destination shifted left, filled from the top of `filler` (Vol. 2B “SHLD—Double Precision Shift Left”).
+
+    A 16-bit operand shifted by more than 16 goes on with the destination's own bits; the manual leaves that undefined.
+    """
     kind = destination.kind
     left, right, count = destination.read(), filler.read(), masked_count(source, kind)
     if kind.bits == 64:

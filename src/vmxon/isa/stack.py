@@ -72,7 +72,9 @@ def pop_(cpu: Cpu, destination: Operand, form: FormVariant, record: Record) -> N
 def pusha(cpu: Cpu, form: FormVariant) -> None:
     """Push rAX, rCX, rDX, rBX, the old rSP, rBP, rSI, rDI (Vol. 2B “PUSHA/PUSHAD”)."""
     kind = form.kind
-    slots = tuple(stack_slot(cpu, kind, u64(-kind.bytes * (number + 1))) for number in range(8))
+    slots: tuple[int, ...] = ()
+    for number in range(8):
+        slots += (stack_slot(cpu, kind, u64(-kind.bytes * (number + 1))),)
     for number in range(8):
         store(kind, slots[number], read_register(cpu, number, kind))
     move_stack(cpu, u64(-8 * kind.bytes))
@@ -82,7 +84,9 @@ def pusha(cpu: Cpu, form: FormVariant) -> None:
 def popa(cpu: Cpu, form: FormVariant) -> None:
     """Pop rDI, rSI, rBP, nothing for rSP, rBX, rDX, rCX, rAX (Vol. 2B “POPA/POPAD”)."""
     kind = form.kind
-    values = tuple(stack_read(cpu, kind, u64(kind.bytes * (7 - number))) for number in range(8))
+    values: tuple[int, ...] = ()
+    for number in range(8):
+        values += (stack_read(cpu, kind, u64(kind.bytes * (7 - number))),)
     for number in (0, 1, 2, 3, 5, 6, 7):
         write_register(cpu, number, kind, values[number])
     move_stack(cpu, u64(8 * kind.bytes))
@@ -119,7 +123,7 @@ def enter(cpu: Cpu, size: Operand, level: Operand, form: FormVariant) -> None:
 
 @microcode
 def copy_display(cpu: Cpu, kind: IntType, frame: u64, depth: u64) -> None:
-    """Copy depth - 1 frame pointers below the new frame and add the new one; registers stay, so that a fault can repeat it."""
+    """Copy depth - 1 frame pointers below the new frame and add the new one; registers stay for a repetition."""
     distance = frame - cpu.gpr[RSP]
     source = cpu.gpr[RBP]
     index = u64(1)

@@ -7,7 +7,7 @@ from vmxon.isa.operands import FormVariant
 from vmxon.isa.record import Record
 from vmxon.isa.registers import RAX, RDI, RSI, read_register, step_register, write_register
 from vmxon.isa.table import Form, instruction
-from vmxon.microcode import IntType, inline, load, select, store, u8, u64
+from vmxon.microcode import IntType, inline, load, select, store, u64, unsigned
 from vmxon.processor.flags import set_flags_sub
 from vmxon.processor.memory import fast_segment_linear, readable, writable
 from vmxon.processor.state import CodeSize, Segment
@@ -67,7 +67,7 @@ def write_at_destination(cpu: Cpu, record: Record, kind: IntType, value: int) ->
 @instruction("MOVSB", Form("A4"))
 def movsb(cpu: Cpu, record: Record) -> None:
     """ES:rDI := DS:rSI, then step both; one byte (Vol. 2B “MOVS/MOVSB/MOVSW/MOVSD/MOVSQ”)."""
-    move_element(cpu, record, u8)
+    move_element(cpu, record, unsigned(8))
 
 
 @instruction("MOVS", Form("A5"))
@@ -87,7 +87,7 @@ def move_element(cpu: Cpu, record: Record, kind: IntType) -> None:
 @instruction("CMPSB", Form("A6"), writes="of sf zf af pf cf")
 def cmpsb(cpu: Cpu, record: Record) -> None:
     """The flags of DS:rSI - ES:rDI, then step both; one byte (Vol. 2A “CMPS/CMPSB/CMPSW/CMPSD/CMPSQ”)."""
-    compare_elements(cpu, record, u8)
+    compare_elements(cpu, record, unsigned(8))
 
 
 @instruction("CMPS", Form("A7"), writes="of sf zf af pf cf")
@@ -108,7 +108,7 @@ def compare_elements(cpu: Cpu, record: Record, kind: IntType) -> None:
 @instruction("STOSB", Form("AA"))
 def stosb(cpu: Cpu, record: Record) -> None:
     """ES:rDI := rAX, then step; one byte (Vol. 2B “STOS/STOSB/STOSW/STOSD/STOSQ”)."""
-    store_element(cpu, record, u8)
+    store_element(cpu, record, unsigned(8))
 
 
 @instruction("STOS", Form("AB"))
@@ -127,7 +127,7 @@ def store_element(cpu: Cpu, record: Record, kind: IntType) -> None:
 @instruction("LODSB", Form("AC"))
 def lodsb(cpu: Cpu, record: Record) -> None:
     """rAX := DS:rSI, then step; one byte (Vol. 2A “LODS/LODSB/LODSW/LODSD/LODSQ”)."""
-    load_element(cpu, record, u8)
+    load_element(cpu, record, unsigned(8))
 
 
 @instruction("LODS", Form("AD"))
@@ -146,7 +146,7 @@ def load_element(cpu: Cpu, record: Record, kind: IntType) -> None:
 @instruction("SCASB", Form("AE"), writes="of sf zf af pf cf")
 def scasb(cpu: Cpu, record: Record) -> None:
     """The flags of rAX - ES:rDI, then step; one byte (Vol. 2B “SCAS/SCASB/SCASW/SCASD”)."""
-    scan_element(cpu, record, u8)
+    scan_element(cpu, record, unsigned(8))
 
 
 @instruction("SCAS", Form("AF"), writes="of sf zf af pf cf")

@@ -1,8 +1,8 @@
 """The stack: pushes and pops at the width of the stack pointer (Vol. 1 §6.2 “Stacks”).
 
-A stack pointer is 64, 32 or 16 bits wide (`cpu.stack_shift` 0, 32, 48); the bits of RSP above it never change. A push is
-`stack_slot` (translate, may fault), a store, and `move_stack` (commit RSP); `push` does all three. Instructions that push more
-than one value, or that can fault after the first, take the slots first.
+A stack pointer is 64, 32 or 16 bits wide (`cpu.stack_shift` 0, 32, 48); the bits of RSP above it never change. A push
+is `stack_slot` (translate, may fault), a store, and `move_stack` (commit RSP); `push` does all three. Instructions that
+push more than one value, or that can fault after the first, take the slots first.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def pop_long(cpu: Cpu, kind: IntType) -> int:
 
 @inline
 def stack_slot(cpu: Cpu, kind: IntType, distance: int) -> int:
-    """Host pointer for writing a `kind` at `distance` (u64, two's complement) bytes above the top of the stack; #SS(0), #PF."""
+    """Host pointer to write a `kind` at `distance` (u64, two's complement) bytes above the top; #SS(0), #PF."""
     segment = stack_segment(cpu)
     linear = fast_segment_linear(cpu, segment, stack_offset(cpu, cpu.gpr[RSP] + distance), kind.bytes, True)
     return writable(cpu, linear, kind.bytes, segment)
