@@ -33,7 +33,7 @@ from vmxon.processor.inner_stack import (
 )
 from vmxon.processor.memory import readable, writable_system
 from vmxon.processor.returns import check_target
-from vmxon.processor.segmentation import BIG, LONG, canonical, is_null, refresh_mode, segment_linear
+from vmxon.processor.segmentation import BIG, LONG, canonical, is_null, refresh_privilege, segment_linear
 from vmxon.processor.stack import set_stack_pointer, stack_offset
 from vmxon.processor.state import ProcessorState as Cpu
 from vmxon.processor.state import Segment
@@ -76,7 +76,7 @@ def jump_through_gate(cpu: Cpu, selector: u64, gate: u64) -> None:
     accessed = accessed_pointer(cpu, code, descriptor)
     set_segment(cpu, u64(Segment.CS), (code & 0xFFFC) | u64(cpu.cpl), descriptor, accessed)
     cpu.next_rip = offset
-    refresh_mode(cpu)
+    refresh_privilege(cpu)
 
 
 @microcode
@@ -100,7 +100,7 @@ def call_through_gate(cpu: Cpu, selector: u64, gate: u64) -> None:
     else:
         call_same(cpu, u16, code, descriptor, offset)
     cpu.next_rip = offset
-    refresh_mode(cpu)
+    refresh_privilege(cpu)
 
 
 @microcode

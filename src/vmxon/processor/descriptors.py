@@ -15,7 +15,7 @@ from vmxon.processor.segmentation import (
     event_is_external,
     is_null,
     protected,
-    refresh_mode,
+    refresh_privilege,
     refresh_segment,
 )
 from vmxon.processor.state import CodeSize, Segment
@@ -211,7 +211,7 @@ def load_data_segment(cpu: Cpu, segment: u64, selector: u64) -> None:
         check_data_descriptor(cpu, selector, descriptor)
         set_segment(cpu, segment, selector, descriptor, accessed_pointer(cpu, selector, descriptor))
     if segment == Segment.SS:
-        refresh_mode(cpu)
+        refresh_privilege(cpu)
 
 
 @microcode

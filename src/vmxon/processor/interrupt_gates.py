@@ -37,7 +37,7 @@ from vmxon.processor.inner_stack import (
     stack_frame,
 )
 from vmxon.processor.memory import readable_system
-from vmxon.processor.segmentation import SegmentRules, event_is_external, is_null, refresh_mode
+from vmxon.processor.segmentation import SegmentRules, event_is_external, is_null, refresh_privilege
 from vmxon.processor.stack import set_stack_pointer
 from vmxon.processor.state import CodeSize, Segment
 from vmxon.processor.state import ProcessorState as Cpu
@@ -121,7 +121,7 @@ def transfer_real(cpu: Cpu) -> None:
     cpu.rflags_other = cpu.rflags_other & ~u64(CLEARED_REAL)
     set_real_segment(cpu, u64(Segment.CS), u64(entry >> 16))
     cpu.rip = u64(entry & 0xFFFF)
-    refresh_mode(cpu)
+    refresh_privilege(cpu)
 
 
 @microcode
@@ -166,7 +166,7 @@ def enter_handler(cpu: Cpu, kind: IntType, gate: u64, offset: u64) -> None:
     if gate & 1 << 40 == 0:
         cpu.rflags_other = cpu.rflags_other & ~u64(Rflags.if_.mask)
     cpu.rip = offset
-    refresh_mode(cpu)
+    refresh_privilege(cpu)
 
 
 @microcode

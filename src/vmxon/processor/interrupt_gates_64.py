@@ -25,7 +25,7 @@ from vmxon.processor.interrupt_gates import (
     return_address,
 )
 from vmxon.processor.memory import readable_system
-from vmxon.processor.segmentation import BIG, LONG, canonical, event_is_external, refresh_mode
+from vmxon.processor.segmentation import BIG, LONG, canonical, event_is_external, refresh_privilege
 from vmxon.processor.state import ProcessorState as Cpu
 from vmxon.processor.state import Segment
 
@@ -71,7 +71,7 @@ def transfer_long(cpu: Cpu) -> None:
     if kind == SystemType.INTERRUPT_GATE:
         cpu.rflags_other = cpu.rflags_other & ~u64(Rflags.if_.mask)
     cpu.rip = target
-    refresh_mode(cpu)
+    refresh_privilege(cpu)
 
 
 @microcode

@@ -12,8 +12,9 @@ from vmxon.microcode import attempt, inline, microcode, u8, u32, u64
 from vmxon.processor.exceptions import HARDWARE_EXCEPTION, abandon
 from vmxon.processor.interrupt_gates import transfer_protected, transfer_real
 from vmxon.processor.interrupt_gates_64 import transfer_long
+from vmxon.processor.memory import commit_stores
 from vmxon.processor.segmentation import SegmentRules
-from vmxon.processor.slots import intercept_exception, intercept_triple_fault
+from vmxon.processor.slots import intercept_exception, intercept_triple_fault, second_stage_exit
 from vmxon.processor.state import FaultKind, HostRequest
 from vmxon.processor.state import ProcessorState as Cpu
 
@@ -30,8 +31,7 @@ NMI_BLOCKING = 8
 def deliver(cpu: Cpu) -> None:
     """Deliver the event in cpu.fault_*; afterwards control is in its handler, in a VM exit's, or the processor is shut down.
 
-    Where cpu.fault_kind is neither NONE nor ABANDON on return, the delivery could not end (a second-stage violation, a device
-    that Python must read): nothing was committed, and the event comes again.
+    Where cpu.fault_kind is HOST on return, Python must read a device first: nothing was committed, and the event comes again.
     """
     deliver_chain(cpu, False)
 
@@ -48,17 +48,23 @@ def deliver_chain(cpu: Cpu, injected: bool) -> None:
     """Events one on top of the other until one is delivered."""
     special = injected
     going = True
+    alone = cpu.alone
+    cpu.alone = u8(1)
     while going:
         going = False
         if special or attempt(accept, cpu):
             special = False
             begin(cpu)
+            cpu.store_count = u32(0)
             if attempt(transfer, cpu):
                 complete(cpu)
             elif cpu.fault_kind == FaultKind.EXCEPTION:
                 going = True
-            elif cpu.fault_kind != FaultKind.SECOND_STAGE:
-                cpu.delivering = u8(0)
+            elif cpu.fault_kind == FaultKind.SECOND_STAGE:
+                attempt(second_stage_exit, cpu)
+                cpu.fault_kind = u32(FaultKind.ABANDON)
+    cpu.delivering = u8(0)
+    cpu.alone = alone
 
 
 @microcode
@@ -174,3 +180,4 @@ def complete(cpu: Cpu) -> None:
     cpu.activity = u8(0)
     cpu.step_armed = u8(0)
     cpu.fault_kind = u32(FaultKind.NONE)
+    commit_stores(cpu)

@@ -28,7 +28,7 @@ from vmxon.processor.segmentation import (
     canonical,
     is_null,
     protected,
-    refresh_mode,
+    refresh_privilege,
     refresh_segment,
     segment_linear,
 )
@@ -61,7 +61,7 @@ def return_far(cpu: Cpu, kind: IntType, release: u64) -> None:
         commit_outer_return(cpu, selector, descriptor, stack, stack_descriptor)
         load_stack_pointer(cpu, pointer + release)
     cpu.next_rip = offset
-    refresh_mode(cpu)
+    refresh_privilege(cpu)
     drop_inner_segments(cpu)
 
 
@@ -73,7 +73,7 @@ def return_real(cpu: Cpu, offset: u64, selector: u64, release: u64) -> None:
     set_stack_pointer(cpu, cpu.gpr[RSP] + release)
     set_real_segment(cpu, u64(Segment.CS), selector)
     cpu.next_rip = offset
-    refresh_mode(cpu)
+    refresh_privilege(cpu)
 
 
 @microcode
@@ -148,7 +148,7 @@ def commit_outer_return(cpu: Cpu, selector: u64, descriptor: u64, stack: u64, st
         stack_accessed = accessed_pointer(cpu, stack, stack_descriptor)
         set_segment(cpu, u64(Segment.CS), selector, descriptor, code_accessed)
         set_segment(cpu, u64(Segment.SS), stack, stack_descriptor, stack_accessed)
-    refresh_mode(cpu)
+    refresh_privilege(cpu)
 
 
 @microcode

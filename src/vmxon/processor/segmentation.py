@@ -1,7 +1,7 @@
 """Segment registers in use: what the hidden parts allow, the mode that CS and SS select, and the full address check.
 
 A load of a segment register fills base, limit and rights (processor/descriptors.py); `refresh_segment` derives from them what
-every access tests. Changes of CS, SS, CR0, EFER.LMA or RFLAGS.VM are followed by `refresh_mode`.
+every access tests. Changes of CS, SS, CR0, EFER.LMA or RFLAGS.VM are followed by `refresh_mode` or `refresh_privilege`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from vmxon.microcode import i64, inline, microcode, u8, u32, u64
 from vmxon.processor.exceptions import general_protection, stack_fault
 from vmxon.processor.state import CodeSize, Segment
 from vmxon.processor.state import ProcessorState as Cpu
-from vmxon.processor.tlb import select_space
+from vmxon.processor.tlb import select_class, select_space
 
 ALL_ONES = (1 << 64) - 1
 UNUSABLE = AccessRights.unusable.mask
@@ -88,16 +88,36 @@ def refresh_segment(cpu: Cpu, index: u64) -> None:
 
 @microcode
 def refresh_segments(cpu: Cpu) -> None:
-    """`refresh_segment` for the six that data accesses go through."""
+    """`refresh_segment` for the six that data accesses go through; the two flat ones of 64-bit mode never change."""
     index = u64(0)
     while index < 6:
         refresh_segment(cpu, index)
         index += 1
+    for flat in (Segment.FLAT_DATA, Segment.FLAT_STACK):
+        cpu.segments[flat].base = u64(0)
+        cpu.segments[flat].read_first = u64(0)
+        cpu.segments[flat].read_span = u64(ALL_ONES)
+        cpu.segments[flat].write_first = u64(0)
+        cpu.segments[flat].write_span = u64(ALL_ONES)
 
 
 @microcode
 def refresh_mode(cpu: Cpu) -> None:
-    """Derive mode, CPL, code size and stack width from CS, SS, CR0, EFER and RFLAGS.VM, then select the address space.
+    """Derive all that depends on mode and privilege, and select the address space: after changes of control registers."""
+    derive_mode(cpu)
+    select_space(cpu)
+
+
+@microcode
+def refresh_privilege(cpu: Cpu) -> None:
+    """The same after changes of CS, SS or RFLAGS alone, which leave the address space as it is."""
+    derive_mode(cpu)
+    select_class(cpu)
+
+
+@microcode
+def derive_mode(cpu: Cpu) -> None:
+    """Mode, CPL, code size and stack width from CS, SS, CR0, EFER and RFLAGS.VM.
 
     CPL is SS.DPL, which every transfer keeps so (Vol. 3C §25.4.1 “Guest Register State”).
     """
@@ -125,7 +145,6 @@ def refresh_mode(cpu: Cpu) -> None:
     cpu.cpl = cpl
     if changed:
         refresh_segments(cpu)
-    select_space(cpu)
 
 
 @microcode
@@ -148,7 +167,7 @@ def segment_linear(cpu: Cpu, segment: u64, offset: u64, size: u64, write: bool) 
 @microcode
 def refuse_access(cpu: Cpu, segment: u64) -> None:
     """#SS(0) for an access through SS, #GP(0) for any other; with EXT while an event is delivered."""
-    if segment == Segment.SS:
+    if segment == Segment.SS or segment == Segment.FLAT_STACK:
         stack_fault(cpu, u32(event_is_external(cpu)))
     general_protection(cpu, u32(event_is_external(cpu)))
 

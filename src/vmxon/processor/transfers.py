@@ -25,7 +25,7 @@ from vmxon.processor.exceptions import general_protection, not_present
 from vmxon.processor.flags import read_rflags
 from vmxon.processor.inner_stack import stack_frame
 from vmxon.processor.returns import check_target
-from vmxon.processor.segmentation import BIG, LONG, is_null, protected, refresh_mode
+from vmxon.processor.segmentation import BIG, LONG, is_null, protected, refresh_privilege
 from vmxon.processor.stack import set_stack_pointer
 from vmxon.processor.state import ProcessorState as Cpu
 from vmxon.processor.state import Segment
@@ -73,7 +73,7 @@ def call_far(cpu: Cpu, kind: IntType, selector: u64, offset: u64) -> None:
         push_return(cpu, kind, frame)
         set_segment(cpu, u64(Segment.CS), (selector & 0xFFFC) | u64(cpu.cpl), descriptor, accessed)
         cpu.next_rip = offset
-        refresh_mode(cpu)
+        refresh_privilege(cpu)
     elif is_call_gate(cpu, rights):
         check_gate(cpu, selector, rights)
         call_through_gate(cpu, selector, descriptor)
@@ -96,7 +96,7 @@ def enter_real(cpu: Cpu, selector: u64, offset: u64) -> None:
         general_protection(cpu, 0)
     set_real_segment(cpu, u64(Segment.CS), selector)
     cpu.next_rip = offset
-    refresh_mode(cpu)
+    refresh_privilege(cpu)
 
 
 @microcode
@@ -105,7 +105,7 @@ def enter_code(cpu: Cpu, selector: u64, descriptor: u64, offset: u64) -> None:
     accessed = accessed_pointer(cpu, selector, descriptor)
     set_segment(cpu, u64(Segment.CS), (selector & 0xFFFC) | u64(cpu.cpl), descriptor, accessed)
     cpu.next_rip = offset
-    refresh_mode(cpu)
+    refresh_privilege(cpu)
 
 
 @microcode
