@@ -89,45 +89,45 @@ def fnstsw(cpu: Cpu, destination: Operand) -> None:
 
 
 @instruction("FNOP", Form("D9 D0"))
-def fnop(cpu: Cpu, record: Record, form: FormVariant) -> None:
+def fnop(cpu: Cpu, record: Record) -> None:
     """Nothing but the exceptions of a waiting instruction (Vol. 2A “FNOP—No Operation”)."""
     enter(cpu)
-    remember(cpu, record, form)
+    remember(cpu, record, 0xD9)
 
 
 @instruction("FDECSTP", Form("D9 F6"))
-def fdecstp(cpu: Cpu, record: Record, form: FormVariant) -> None:
+def fdecstp(cpu: Cpu, record: Record) -> None:
     """TOP := TOP - 1 (Vol. 2A “FDECSTP—Decrement Stack-Top Pointer”)."""
     enter(cpu)
     clear_c1(cpu)
     rotate(cpu, 7)
-    remember(cpu, record, form)
+    remember(cpu, record, 0xD9)
 
 
 @instruction("FINCSTP", Form("D9 F7"))
-def fincstp(cpu: Cpu, record: Record, form: FormVariant) -> None:
+def fincstp(cpu: Cpu, record: Record) -> None:
     """TOP := TOP + 1 (Vol. 2A “FINCSTP—Increment Stack-Top Pointer”)."""
     enter(cpu)
     clear_c1(cpu)
     rotate(cpu, 1)
-    remember(cpu, record, form)
+    remember(cpu, record, 0xD9)
 
 
 @instruction("FFREE", Form("DD /0", "sti"))
-def ffree(cpu: Cpu, register: Operand, record: Record, form: FormVariant) -> None:
+def ffree(cpu: Cpu, register: Operand, record: Record) -> None:
     """Tag ST(i) empty (Vol. 2A “FFREE—Free Floating-Point Register”)."""
     enter(cpu)
     free(cpu, u32(register.number()))
-    remember(cpu, record, form)
+    remember(cpu, record, 0xDD)
 
 
 @instruction("FFREEP", Form("DF /0", "sti"))
-def ffreep(cpu: Cpu, register: Operand, record: Record, form: FormVariant) -> None:
+def ffreep(cpu: Cpu, register: Operand, record: Record) -> None:
     """Tag ST(i) empty, pop: undocumented, used by compilers of the 387's time (Vol. 3B §23.18 “x87 FPU”)."""
     enter(cpu)
     free(cpu, u32(register.number()))
     pop(cpu)
-    remember(cpu, record, form)
+    remember(cpu, record, 0xDF)
 
 
 @inline

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from vmxon.isa.operands import FormVariant, Operand
+from vmxon.isa.operands import MemoryOperand, Operand
 from vmxon.isa.record import Record
 from vmxon.microcode import inline, u16, u64
 from vmxon.processor.state import ProcessorState as Cpu
 from vmxon.processor.state import Segment
 from vmxon.processor.x87.registers import check_available, check_pending
-
-
-def escape(form: FormVariant) -> int:
-    """The first opcode byte of a form, D8–DF."""
-    return int(form.form.opcode[:2], 16)
 
 
 @inline
@@ -23,14 +18,17 @@ def enter(cpu: Cpu) -> None:
 
 
 @inline
-def remember(cpu: Cpu, record: Record, form: FormVariant, operand: Operand | None = None) -> None:
-    """Opcode, instruction pointer and data pointer of a non-control instruction (Vol. 1 §8.1.8 “x87 FPU Instruction and Data (Operand) Pointers”)."""
+def remember(cpu: Cpu, record: Record, escape: int, operand: Operand | None = None) -> None:
+    """Opcode, instruction pointer and data pointer of a non-control instruction (Vol. 1 §8.1.8 “x87 FPU Instruction and Data (Operand) Pointers”).
+
+    `escape` is the first opcode byte, D8–DF.
+    """
     cpu.x87_ip = record.next_rip - u64(record.length)
     cpu.x87_cs = cpu.segments[Segment.CS].selector
-    cpu.x87_opcode = u16(record.modrm) | ((escape(form) & 7) << 8)
-    if operand is not None and operand.is_memory:
+    cpu.x87_opcode = u16(record.modrm) | ((escape & 7) << 8)
+    if isinstance(operand, MemoryOperand):
         cpu.x87_dp = operand.address()
-        if form.long:
-            cpu.x87_ds = u16(0)
-        else:
+        if operand.variant == "s":
             cpu.x87_ds = cpu.segments[record.segment].selector
+        else:
+            cpu.x87_ds = u16(0)

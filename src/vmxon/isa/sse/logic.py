@@ -1,0 +1,243 @@
+"""Bitwise logic and shifts on XMM registers (Vol. 1 §11.4.1.2 “SSE2 Logical Instructions”)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from vmxon.isa.operands import Operand, XmmOperand
+from vmxon.isa.sse.lanes import Vector, halves
+from vmxon.isa.sse.packed_arithmetic import packed
+from vmxon.isa.table import Form, instruction
+from vmxon.microcode import IntType, inline, u16, u32, u64
+from vmxon.processor.simd import check_sse
+from vmxon.processor.state import ProcessorState as Cpu
+
+F = TypeVar("F", bound=Callable[..., None])
+
+
+@inline
+def bit_and(left: int, right: int) -> int:
+    """left & right."""
+    return left & right
+
+
+@inline
+def bit_and_not(left: int, right: int) -> int:
+    """~left & right."""
+    return ~left & right
+
+
+@inline
+def bit_or(left: int, right: int) -> int:
+    """left | right."""
+    return left | right
+
+
+@inline
+def bit_xor(left: int, right: int) -> int:
+    """left ^ right."""
+    return left ^ right
+
+
+@instruction("ANDPS", Form("NP 0F 54 /r", "xmm, xmm/m128"))
+def andps(cpu: Cpu, destination: XmmOperand, source: Vector) -> None:
+    """destination := destination & source."""
+    halves(cpu, destination, source, bit_and)
+
+
+@instruction("ANDPD", Form("66 0F 54 /r", "xmm, xmm/m128"))
+def andpd(cpu: Cpu, destination: XmmOperand, source: Vector) -> None:
+    """destination := destination & source."""
+    halves(cpu, destination, source, bit_and)
+
+
+@packed("PAND", "DB")
+def pand(cpu: Cpu, destination: XmmOperand, source: Vector) -> None:
+    """destination := destination & source."""
+    halves(cpu, destination, source, bit_and)
+
+
+@instruction("ANDNPS", Form("NP 0F 55 /r", "xmm, xmm/m128"))
+def andnps(cpu: Cpu, destination: XmmOperand, source: Vector) -> None:
+    """destination := ~destination & source."""
+    halves(cpu, destination, source, bit_and_not)
+
+
+@instruction("ANDNPD", Form("66 0F 55 /r", "xmm, xmm/m128"))
+def andnpd(cpu: Cpu, destination: XmmOperand, source: Vector) -> None:
+    """destination := ~destination & source."""
+    halves(cpu, destination, source, bit_and_not)
+
+
+@packed("PANDN", "DF")
+def pandn(cpu: Cpu, destination: XmmOperand, source: Vector) -> None:
+    """destination := ~destination & source."""
+    halves(cpu, destination, source, bit_and_not)
+
+
+@instruction("ORPS", Form("NP 0F 56 /r", "xmm, xmm/m128"))
+def orps(cpu: Cpu, destination: XmmOperand, source: Vector) -> None:
+    """destination := destination | source."""
+    halves(cpu, destination, source, bit_or)
+
+
+@instruction("ORPD", Form("66 0F 56 /r", "xmm, xmm/m128"))
+def orpd(cpu: Cpu, destination: XmmOperand, source: Vector) -> None:
+    """destination := destination | source."""
+    halves(cpu, destination, source, bit_or)
+
+
+@packed("POR", "EB")
+def por(cpu: Cpu, destination: XmmOperand, source: Vector) -> None:
+    """destination := destination | source."""
+    halves(cpu, destination, source, bit_or)
+
+
+@instruction("XORPS", Form("NP 0F 57 /r", "xmm, xmm/m128"))
+def xorps(cpu: Cpu, destination: XmmOperand, source: Vector) -> None:
+    """destination := destination ^ source."""
+    halves(cpu, destination, source, bit_xor)
+
+
+@instruction("XORPD", Form("66 0F 57 /r", "xmm, xmm/m128"))
+def xorpd(cpu: Cpu, destination: XmmOperand, source: Vector) -> None:
+    """destination := destination ^ source."""
+    halves(cpu, destination, source, bit_xor)
+
+
+@packed("PXOR", "EF")
+def pxor(cpu: Cpu, destination: XmmOperand, source: Vector) -> None:
+    """destination := destination ^ source."""
+    halves(cpu, destination, source, bit_xor)
+
+
+# Shifts. The count is the whole low half of the source, or the immediate; a count beyond the element clears it.
+Shift = Callable[[IntType, int, int], int]
+
+
+@inline
+def shift_left(kind: IntType, value: int, count: int) -> int:
+    """value · 2^count, count a u64."""
+    return kind(0) if count >= kind.bits else value << kind(count)
+
+
+@inline
+def shift_right(kind: IntType, value: int, count: int) -> int:
+    """value / 2^count."""
+    return kind(0) if count >= kind.bits else value >> kind(count)
+
+
+@inline
+def shift_right_signed(kind: IntType, value: int, count: int) -> int:
+    """The same with copies of the sign; a count beyond the element is one less than its width."""
+    limited = u64(kind.bits - 1) if count >= kind.bits else count
+    return kind(kind.signed(value) >> kind.signed(limited))
+
+
+@inline
+def shift_half(kind: IntType, operation: Shift, half: int, count: int) -> int:
+    """Shift each element of a half."""
+    result = u64(0)
+    for position in range(0, 64, kind.bits):
+        result = result | (u64(operation(kind, kind(half >> position), count)) << position)
+    return result
+
+
+@inline
+def shift(cpu: Cpu, destination: XmmOperand, source: Operand | Vector, kind: IntType, operation: Shift) -> None:
+    """Shift all elements by an immediate or by the low half of a vector."""
+    check_sse(cpu)
+    if isinstance(source, Vector):
+        count, _ = source.read_halves()
+    else:
+        count = u64(source.read())
+    destination.write_halves(
+        shift_half(kind, operation, destination.read_low(), count),
+        shift_half(kind, operation, destination.read_high(), count),
+    )
+
+
+def shifting(mnemonic: str, opcode: str, immediate: str) -> Callable[[F], F]:
+    """The forms of a shift: by a vector, by an immediate, and both for MMX (missing)."""
+    return instruction(
+        mnemonic,
+        Form(f"66 0F {opcode} /r", "xmm, xmm/m128"),
+        Form(f"66 0F {immediate} ib", "xmm, imm8"),
+        Form(f"NP 0F {opcode} /r", "mm, mm/m64", missing=True),
+        Form(f"NP 0F {immediate} ib", "mm, imm8", missing=True),
+    )
+
+
+@shifting("PSLLW", "F1", "71 /6")
+def psllw(cpu: Cpu, destination: XmmOperand, source: Operand | Vector) -> None:
+    """Words shifted left (Vol. 2B “PSLLW/PSLLD/PSLLQ”)."""
+    shift(cpu, destination, source, u16, shift_left)
+
+
+@shifting("PSLLD", "F2", "72 /6")
+def pslld(cpu: Cpu, destination: XmmOperand, source: Operand | Vector) -> None:
+    """Doublewords shifted left."""
+    shift(cpu, destination, source, u32, shift_left)
+
+
+@shifting("PSLLQ", "F3", "73 /6")
+def psllq(cpu: Cpu, destination: XmmOperand, source: Operand | Vector) -> None:
+    """Quadwords shifted left."""
+    shift(cpu, destination, source, u64, shift_left)
+
+
+@shifting("PSRLW", "D1", "71 /2")
+def psrlw(cpu: Cpu, destination: XmmOperand, source: Operand | Vector) -> None:
+    """Words shifted right (Vol. 2B “PSRLW/PSRLD/PSRLQ”)."""
+    shift(cpu, destination, source, u16, shift_right)
+
+
+@shifting("PSRLD", "D2", "72 /2")
+def psrld(cpu: Cpu, destination: XmmOperand, source: Operand | Vector) -> None:
+    """Doublewords shifted right."""
+    shift(cpu, destination, source, u32, shift_right)
+
+
+@shifting("PSRLQ", "D3", "73 /2")
+def psrlq(cpu: Cpu, destination: XmmOperand, source: Operand | Vector) -> None:
+    """Quadwords shifted right."""
+    shift(cpu, destination, source, u64, shift_right)
+
+
+@shifting("PSRAW", "E1", "71 /4")
+def psraw(cpu: Cpu, destination: XmmOperand, source: Operand | Vector) -> None:
+    """Words shifted right with their signs (Vol. 2B “PSRAW/PSRAD/PSRAQ”)."""
+    shift(cpu, destination, source, u16, shift_right_signed)
+
+
+@shifting("PSRAD", "E2", "72 /4")
+def psrad(cpu: Cpu, destination: XmmOperand, source: Operand | Vector) -> None:
+    """Doublewords shifted right with their signs."""
+    shift(cpu, destination, source, u32, shift_right_signed)
+
+
+@instruction("PSLLDQ", Form("66 0F 73 /7 ib", "xmm, imm8"))
+def pslldq(cpu: Cpu, destination: XmmOperand, count: Operand) -> None:
+    """The whole register shifted left by bytes (Vol. 2B “PSLLDQ—Shift Double Quadword Left Logical”)."""
+    check_sse(cpu)
+    low = destination.read_low()
+    high = destination.read_high()
+    bits = u64(count.read()) << 3
+    rest = bits - 64
+    new_low = shift_left(u64, low, bits)
+    across = shift_left(u64, low, rest) if bits >= 64 else shift_right(u64, low, u64(64) - bits)
+    destination.write_halves(new_low, shift_left(u64, high, bits) | across)
+
+
+@instruction("PSRLDQ", Form("66 0F 73 /3 ib", "xmm, imm8"))
+def psrldq(cpu: Cpu, destination: XmmOperand, count: Operand) -> None:
+    """The whole register shifted right by bytes (Vol. 2B “PSRLDQ—Shift Double Quadword Right Logical”)."""
+    check_sse(cpu)
+    low = destination.read_low()
+    high = destination.read_high()
+    bits = u64(count.read()) << 3
+    rest = bits - 64
+    new_high = shift_right(u64, high, bits)
+    across = shift_right(u64, high, rest) if bits >= 64 else shift_left(u64, high, u64(64) - bits)
+    destination.write_halves(shift_right(u64, low, bits) | across, new_high)

@@ -1,0 +1,273 @@
+"""Packed integer arithmetic and comparison (Vol. 1 §11.4.2 “SSE2 64-Bit and 128-Bit SIMD Integer Instructions”)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from vmxon.isa.operands import XmmOperand
+from vmxon.isa.sse.lanes import (
+    Vector,
+    add,
+    add_signed,
+    add_unsigned,
+    average,
+    equal,
+    greater,
+    halves,
+    lanes,
+    maximum_signed,
+    maximum_unsigned,
+    minimum_signed,
+    minimum_unsigned,
+    multiply_high_signed,
+    multiply_high_unsigned,
+    multiply_low,
+    subtract,
+    subtract_signed,
+    subtract_unsigned,
+)
+from vmxon.isa.table import Form, instruction
+from vmxon.microcode import i16, i32, inline, u8, u16, u32, u64
+from vmxon.processor.state import ProcessorState as Cpu
+
+F = TypeVar("F", bound=Callable[..., None])
+
+
+def packed(mnemonic: str, opcode: str) -> Callable[[F], F]:
+    """An instruction with an XMM form, and the MMX form of the same opcode, which is missing: CPUID does not announce MMX."""
+    return instruction(
+        mnemonic, Form(f"66 0F {opcode} /r", "xmm, xmm/m128"), Form(f"NP 0F {opcode} /r", "mm, mm/m64", missing=True)
+    )
+
+
+@packed("PADDB", "FC")
+def paddb(cpu: Cpu, destination: XmmOperand, source: Vector) -> None:
+    """Sums of bytes (Vol. 2B “PADDB/PADDW/PADDD/PADDQ—Add Packed Integers”)."""
+    lanes(cpu, destination, source, u8, add)
+
+
+@packed("PADDW", "FD")
+def paddw(cpu: Cpu, destination: XmmOperand, source: Vector) -> None:
+    """Sums of words."""
+    lanes(cpu, destination, source, u16, add)
+
+
+@packed("PADDD", "FE")
+def paddd(cpu: Cpu, destination: XmmOperand, source: Vector) -> None:
+    """Sums of doublewords."""
+    lanes(cpu, destination, source, u32, add)
+
+
+@packed("PADDQ", "D4")
+def paddq(cpu: Cpu, destination: XmmOperand, source: Vector) -> None:
+    """Sums of quadwords."""
+    lanes(cpu, destination, source, u64, add)
+
+
+@packed("PADDSB", "EC")
+def paddsb(cpu: Cpu, destination: XmmOperand, source: Vector) -> None:
+    """Sums of bytes with signed saturation (Vol. 2B “PADDSB/PADDSW”)."""
+    lanes(cpu, destination, source, u8, add_signed)
+
+
+@packed("PADDSW", "ED")
+def paddsw(cpu: Cpu, destination: XmmOperand, source: Vector) -> None:
+    """Sums of words with signed saturation."""
+    lanes(cpu, destination, source, u16, add_signed)
+
+
+@packed("PADDUSB", "DC")
+def paddusb(cpu: Cpu, destination: XmmOperand, source: Vector) -> None:
+    """Sums of bytes with unsigned saturation (Vol. 2B “PADDUSB/PADDUSW”)."""
+    lanes(cpu, destination, source, u8, add_unsigned)
+
+
+@packed("PADDUSW", "DD")
+def paddusw(cpu: Cpu, destination: XmmOperand, source: Vector) -> None:
+    """Sums of words with unsigned saturation."""
+    lanes(cpu, destination, source, u16, add_unsigned)
+
+
+@packed("PSUBB", "F8")
+def psubb(cpu: Cpu, destination: XmmOperand, source: Vector) -> None:
+    """Differences of bytes (Vol. 2B “PSUBB/PSUBW/PSUBD—Subtract Packed Integers”)."""
+    lanes(cpu, destination, source, u8, subtract)
+
+
+@packed("PSUBW", "F9")
+def psubw(cpu: Cpu, destination: XmmOperand, source: Vector) -> None:
+    """Differences of words."""
+    lanes(cpu, destination, source, u16, subtract)
+
+
+@packed("PSUBD", "FA")
+def psubd(cpu: Cpu, destination: XmmOperand, source: Vector) -> None:
+    """Differences of doublewords."""
+    lanes(cpu, destination, source, u32, subtract)
+
+
+@packed("PSUBQ", "FB")
+def psubq(cpu: Cpu, destination: XmmOperand, source: Vector) -> None:
+    """Differences of quadwords (Vol. 2B “PSUBQ”)."""
+    lanes(cpu, destination, source, u64, subtract)
+
+
+@packed("PSUBSB", "E8")
+def psubsb(cpu: Cpu, destination: XmmOperand, source: Vector) -> None:
+    """Differences of bytes with signed saturation (Vol. 2B “PSUBSB/PSUBSW”)."""
+    lanes(cpu, destination, source, u8, subtract_signed)
+
+
+@packed("PSUBSW", "E9")
+def psubsw(cpu: Cpu, destination: XmmOperand, source: Vector) -> None:
+    """Differences of words with signed saturation."""
+    lanes(cpu, destination, source, u16, subtract_signed)
+
+
+@packed("PSUBUSB", "D8")
+def psubusb(cpu: Cpu, destination: XmmOperand, source: Vector) -> None:
+    """Differences of bytes with unsigned saturation (Vol. 2B “PSUBUSB/PSUBUSW”)."""
+    lanes(cpu, destination, source, u8, subtract_unsigned)
+
+
+@packed("PSUBUSW", "D9")
+def psubusw(cpu: Cpu, destination: XmmOperand, source: Vector) -> None:
+    """Differences of words with unsigned saturation."""
+    lanes(cpu, destination, source, u16, subtract_unsigned)
+
+
+@packed("PCMPEQB", "74")
+def pcmpeqb(cpu: Cpu, destination: XmmOperand, source: Vector) -> None:
+    """All ones in each byte that is equal (Vol. 2B “PCMPEQB/PCMPEQW/PCMPEQD”)."""
+    lanes(cpu, destination, source, u8, equal)
+
+
+@packed("PCMPEQW", "75")
+def pcmpeqw(cpu: Cpu, destination: XmmOperand, source: Vector) -> None:
+    """All ones in each word that is equal."""
+    lanes(cpu, destination, source, u16, equal)
+
+
+@packed("PCMPEQD", "76")
+def pcmpeqd(cpu: Cpu, destination: XmmOperand, source: Vector) -> None:
+    """All ones in each doubleword that is equal."""
+    lanes(cpu, destination, source, u32, equal)
+
+
+@packed("PCMPGTB", "64")
+def pcmpgtb(cpu: Cpu, destination: XmmOperand, source: Vector) -> None:
+    """All ones in each byte that is greater (Vol. 2B “PCMPGTB/PCMPGTW/PCMPGTD”)."""
+    lanes(cpu, destination, source, u8, greater)
+
+
+@packed("PCMPGTW", "65")
+def pcmpgtw(cpu: Cpu, destination: XmmOperand, source: Vector) -> None:
+    """All ones in each word that is greater."""
+    lanes(cpu, destination, source, u16, greater)
+
+
+@packed("PCMPGTD", "66")
+def pcmpgtd(cpu: Cpu, destination: XmmOperand, source: Vector) -> None:
+    """All ones in each doubleword that is greater."""
+    lanes(cpu, destination, source, u32, greater)
+
+
+@packed("PAVGB", "E0")
+def pavgb(cpu: Cpu, destination: XmmOperand, source: Vector) -> None:
+    """Rounded means of bytes (Vol. 2B “PAVGB/PAVGW”)."""
+    lanes(cpu, destination, source, u8, average)
+
+
+@packed("PAVGW", "E3")
+def pavgw(cpu: Cpu, destination: XmmOperand, source: Vector) -> None:
+    """Rounded means of words."""
+    lanes(cpu, destination, source, u16, average)
+
+
+@packed("PMINUB", "DA")
+def pminub(cpu: Cpu, destination: XmmOperand, source: Vector) -> None:
+    """The smaller unsigned bytes (Vol. 2B “PMINUB/PMINUW”)."""
+    lanes(cpu, destination, source, u8, minimum_unsigned)
+
+
+@packed("PMAXUB", "DE")
+def pmaxub(cpu: Cpu, destination: XmmOperand, source: Vector) -> None:
+    """The larger unsigned bytes (Vol. 2B “PMAXUB/PMAXUW”)."""
+    lanes(cpu, destination, source, u8, maximum_unsigned)
+
+
+@packed("PMINSW", "EA")
+def pminsw(cpu: Cpu, destination: XmmOperand, source: Vector) -> None:
+    """The smaller signed words (Vol. 2B “PMINSB/PMINSW”)."""
+    lanes(cpu, destination, source, u16, minimum_signed)
+
+
+@packed("PMAXSW", "EE")
+def pmaxsw(cpu: Cpu, destination: XmmOperand, source: Vector) -> None:
+    """The larger signed words (Vol. 2B “PMAXSB/PMAXSW/PMAXSD/PMAXSQ”)."""
+    lanes(cpu, destination, source, u16, maximum_signed)
+
+
+@packed("PMULLW", "D5")
+def pmullw(cpu: Cpu, destination: XmmOperand, source: Vector) -> None:
+    """Lower halves of products of words (Vol. 2B “PMULLW”)."""
+    lanes(cpu, destination, source, u16, multiply_low)
+
+
+@packed("PMULHW", "E5")
+def pmulhw(cpu: Cpu, destination: XmmOperand, source: Vector) -> None:
+    """Upper halves of signed products of words (Vol. 2B “PMULHW”)."""
+    lanes(cpu, destination, source, u16, multiply_high_signed)
+
+
+@packed("PMULHUW", "E4")
+def pmulhuw(cpu: Cpu, destination: XmmOperand, source: Vector) -> None:
+    """Upper halves of unsigned products of words (Vol. 2B “PMULHUW”)."""
+    lanes(cpu, destination, source, u16, multiply_high_unsigned)
+
+
+@inline
+def multiply_even(left: int, right: int) -> int:
+    """The product of the lower doublewords."""
+    return u64(u32(left)) * u64(u32(right))
+
+
+@packed("PMULUDQ", "F4")
+def pmuludq(cpu: Cpu, destination: XmmOperand, source: Vector) -> None:
+    """Products of the even doublewords (Vol. 2B “PMULUDQ”)."""
+    halves(cpu, destination, source, multiply_even)
+
+
+@inline
+def multiply_add(left: int, right: int) -> int:
+    """Sums of two products of signed words, in doublewords."""
+    result = u64(0)
+    for position in (0, 32):
+        first = i32(i16(u16(left >> position))) * i32(i16(u16(right >> position)))
+        second = i32(i16(u16(left >> (position + 16)))) * i32(i16(u16(right >> (position + 16))))
+        result = result | (u64(u32(first + second)) << position)
+    return result
+
+
+@packed("PMADDWD", "F5")
+def pmaddwd(cpu: Cpu, destination: XmmOperand, source: Vector) -> None:
+    """Sums of neighbouring products of signed words (Vol. 2B “PMADDWD—Multiply and Add Packed Integers”)."""
+    halves(cpu, destination, source, multiply_add)
+
+
+@inline
+def sum_of_distances(left: int, right: int) -> int:
+    """The sum of |left - right| over eight bytes."""
+    total = u64(0)
+    for position in range(0, 64, 8):
+        one = u8(left >> position)
+        other = u8(right >> position)
+        total = total + u64(one - other if one > other else other - one)
+    return total
+
+
+@packed("PSADBW", "F6")
+def psadbw(cpu: Cpu, destination: XmmOperand, source: Vector) -> None:
+    """Sums of absolute differences of bytes, one for each half (Vol. 2B “PSADBW”)."""
+    halves(cpu, destination, source, sum_of_distances)

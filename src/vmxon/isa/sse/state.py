@@ -1,0 +1,62 @@
+"""MXCSR, FXSAVE, FXRSTOR, and EMMS (Vol. 1 §10.4.6 “Cacheability Control, …”, §10.5 “FXSAVE and FXRSTOR Instructions”)."""
+
+from __future__ import annotations
+
+from vmxon.isa.operands import MemoryOperand, Operand, check_alignment
+from vmxon.isa.record import Prefix, Record
+from vmxon.isa.table import Form, instruction
+from vmxon.microcode import u64
+from vmxon.processor.extended_state import FXSAVE_BYTES, load_fxsave_image, store_fxsave_image
+from vmxon.processor.memory import readable, writable
+from vmxon.processor.simd import check_sse, load_mxcsr
+from vmxon.processor.state import ProcessorState as Cpu
+from vmxon.processor.x87.registers import check_available
+
+
+@instruction("LDMXCSR", Form("NP 0F AE /2", "m32"))
+def ldmxcsr(cpu: Cpu, source: Operand) -> None:
+    """MXCSR := source; #GP(0) for reserved bits (Vol. 2A “LDMXCSR”)."""
+    check_sse(cpu)
+    load_mxcsr(cpu, source.read())
+
+
+@instruction("STMXCSR", Form("NP 0F AE /3", "m32"))
+def stmxcsr(cpu: Cpu, destination: Operand) -> None:
+    """destination := MXCSR (Vol. 2B “STMXCSR”)."""
+    check_sse(cpu)
+    destination.write(cpu.mxcsr)
+
+
+@instruction("FXSAVE", Form("NP 0F AE /0", "m8"))
+def fxsave(cpu: Cpu, destination: MemoryOperand, record: Record) -> None:
+    """destination := x87 and SSE state, 512 bytes, aligned to 16; FXSAVE64 with REX.W (Vol. 2A “FXSAVE”)."""
+    check_available(cpu)
+    linear = destination.linear(FXSAVE_BYTES, True)
+    check_alignment(cpu, linear, 16)
+    pointer = writable(cpu, linear, FXSAVE_BYTES, record.segment)
+    store_fxsave_image(cpu, pointer, u64(record.prefixes & Prefix.REX_W) != 0)
+
+
+@instruction("FXRSTOR", Form("NP 0F AE /1", "m8"))
+def fxrstor(cpu: Cpu, source: MemoryOperand, record: Record) -> None:
+    """x87 and SSE state := source; #GP(0) for reserved bits of MXCSR (Vol. 2A “FXRSTOR”)."""
+    check_available(cpu)
+    linear = source.linear(FXSAVE_BYTES)
+    check_alignment(cpu, linear, 16)
+    pointer = readable(cpu, linear, FXSAVE_BYTES, record.segment)
+    load_fxsave_image(cpu, pointer, u64(record.prefixes & Prefix.REX_W) != 0)
+
+
+@instruction("EMMS", Form("NP 0F 77", missing=True))
+def emms(cpu: Cpu) -> None:
+    """Part of MMX, which is missing (Vol. 2A “EMMS—Empty MMX Technology State”)."""
+
+
+@instruction("MOVQ MMX", Form("NP 0F 6F /r", "mm, mm/m64", missing=True), Form("NP 0F 7F /r", "mm/m64, mm", missing=True))
+def movq_mmx(cpu: Cpu) -> None:
+    """Part of MMX, which is missing."""
+
+
+@instruction("MOVNTQ", Form("NP 0F E7 /r", "m64, mm", missing=True))
+def movntq(cpu: Cpu) -> None:
+    """Part of MMX, which is missing (Vol. 2B “MOVNTQ”)."""
