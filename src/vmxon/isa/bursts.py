@@ -24,8 +24,8 @@ def minimum(left: int, right: int) -> int:
 
 @inline
 def allowance(cpu: Cpu, count: int) -> int:
-    """How many of `count` iterations may run before somebody must look: the budget, one under single step."""
-    return select(cpu.single_step != 0, u64(1), minimum(count, cpu.budget))
+    """How many of `count` iterations may run before somebody must look: one is paid for; one only under single step."""
+    return select(cpu.single_step != 0, u64(1), minimum(count, cpu.budget + 1))
 
 
 @inline

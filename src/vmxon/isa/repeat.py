@@ -12,7 +12,7 @@ from vmxon.isa.record import Record
 from vmxon.isa.registers import RAX, RCX, RDI, RSI, read_register, step_register, write_register
 from vmxon.isa.strings import extra_segment, offset_of, stride
 from vmxon.isa.table import Form, instruction
-from vmxon.microcode import IntType, inline, load, microcode, store, u64, unsigned
+from vmxon.microcode import IntType, inline, load, microcode, select, store, u64, unsigned
 from vmxon.processor.flags import set_flags_sub
 from vmxon.processor.state import ProcessorState as Cpu
 
@@ -104,7 +104,6 @@ def repne_scas(cpu: Cpu, record: Record, form: FormVariant) -> None:
 @microcode
 def copy_string(cpu: Cpu, record: Record, kind: IntType) -> None:
     """REP MOVS."""
-    begin(cpu, record)
     while offset_of(cpu, RCX, record) != 0:
         source, ahead = run_at(cpu, record, kind, u64(record.segment), offset_of(cpu, RSI, record), False)
         target, room = run_at(cpu, record, kind, extra_segment(cpu), offset_of(cpu, RDI, record), True)
@@ -112,41 +111,38 @@ def copy_string(cpu: Cpu, record: Record, kind: IntType) -> None:
         copy_elements(kind, source, target, count)
         advance(cpu, record, RSI, kind, count)
         advance(cpu, record, RDI, kind, count)
-        if finished(cpu, record, count):
+        if finished(cpu, record, count, False):
             break
 
 
 @microcode
 def fill_string(cpu: Cpu, record: Record, kind: IntType) -> None:
     """REP STOS."""
-    begin(cpu, record)
     value = read_register(cpu, RAX, kind)
     while offset_of(cpu, RCX, record) != 0:
         target, room = run_at(cpu, record, kind, extra_segment(cpu), offset_of(cpu, RDI, record), True)
         count = minimum(room, allowance(cpu, offset_of(cpu, RCX, record)))
         fill_elements(kind, target, value, count)
         advance(cpu, record, RDI, kind, count)
-        if finished(cpu, record, count):
+        if finished(cpu, record, count, False):
             break
 
 
 @microcode
 def load_string(cpu: Cpu, record: Record, kind: IntType) -> None:
     """REP LODS: only the last element of a sweep is seen."""
-    begin(cpu, record)
     while offset_of(cpu, RCX, record) != 0:
         source, ahead = run_at(cpu, record, kind, u64(record.segment), offset_of(cpu, RSI, record), False)
         count = minimum(ahead, allowance(cpu, offset_of(cpu, RCX, record)))
         write_register(cpu, RAX, kind, load(kind, source + (count - 1) * kind.bytes))
         advance(cpu, record, RSI, kind, count)
-        if finished(cpu, record, count):
+        if finished(cpu, record, count, False):
             break
 
 
 @microcode
 def compare_strings(cpu: Cpu, record: Record, kind: IntType, equal: int) -> None:
     """REPE CMPS (`equal` 1) and REPNE CMPS (0); the flags change at the end, so that a fault leaves the old ones."""
-    begin(cpu, record)
     while offset_of(cpu, RCX, record) != 0:
         first, ahead = run_at(cpu, record, kind, u64(record.segment), offset_of(cpu, RSI, record), False)
         second, room = run_at(cpu, record, kind, extra_segment(cpu), offset_of(cpu, RDI, record), False)
@@ -159,11 +155,7 @@ def compare_strings(cpu: Cpu, record: Record, kind: IntType, equal: int) -> None
             count = count + 1
         advance(cpu, record, RSI, kind, count)
         advance(cpu, record, RDI, kind, count)
-        stop = finished(cpu, record, count)
-        failed = (left == right) != (equal == 1)
-        if failed:
-            cpu.next_rip = record.next_rip
-        if failed or stop:
+        if finished(cpu, record, count, (left == right) != (equal == 1)):
             set_flags_sub(cpu, kind, left, right, left - right)
             break
 
@@ -171,7 +163,6 @@ def compare_strings(cpu: Cpu, record: Record, kind: IntType, equal: int) -> None
 @microcode
 def scan_string(cpu: Cpu, record: Record, kind: IntType, equal: int) -> None:
     """REPE SCAS (`equal` 1) and REPNE SCAS (0)."""
-    begin(cpu, record)
     wanted = read_register(cpu, RAX, kind)
     while offset_of(cpu, RCX, record) != 0:
         source, ahead = run_at(cpu, record, kind, extra_segment(cpu), offset_of(cpu, RDI, record), False)
@@ -182,20 +173,9 @@ def scan_string(cpu: Cpu, record: Record, kind: IntType, equal: int) -> None:
             found = load(kind, source + count * kind.bytes)
             count = count + 1
         advance(cpu, record, RDI, kind, count)
-        stop = finished(cpu, record, count)
-        failed = (found == wanted) != (equal == 1)
-        if failed:
-            cpu.next_rip = record.next_rip
-        if failed or stop:
+        if finished(cpu, record, count, (found == wanted) != (equal == 1)):
             set_flags_sub(cpu, kind, wanted, found, wanted - found)
             break
-
-
-@inline
-def begin(cpu: Cpu, record: Record) -> None:
-    """The block has paid for one iteration; sweeps pay for all of theirs. A count of 0 is one instruction, too."""
-    if offset_of(cpu, RCX, record) != 0:
-        cpu.budget = cpu.budget + 1
 
 
 @inline
@@ -205,14 +185,20 @@ def advance(cpu: Cpu, record: Record, register: int, kind: IntType, count: int) 
 
 
 @inline
-def finished(cpu: Cpu, record: Record, count: int) -> bool:
-    """Commit `count` iterations; True where there is nothing left to do, or to be done now: then RIP stays."""
+def finished(cpu: Cpu, record: Record, count: int, failed: bool) -> bool:
+    """Commit `count` iterations; True where nothing is left to do (`failed`: the condition said so), or to do now.
+
+    The block has paid for the first iteration, as for any instruction; whoever goes on pays for the next one, which a
+    fault gives back. Where the budget is spent RIP stays, and entering the block again pays.
+    """
     left = step_register(cpu, RCX, record.address_shift, 0 - count)
-    cpu.budget = cpu.budget - count
-    pause = (left != 0) & must_stop(cpu)
+    cpu.budget = cpu.budget - (count - 1)
+    complete = (left == 0) | failed
+    pause = must_stop(cpu) & (not complete)
     if pause:
         cpu.next_rip = cpu.rip
-    return pause | (left == 0)
+    cpu.budget = cpu.budget - select(complete | pause, u64(0), u64(1))
+    return complete | pause
 
 
 @inline
