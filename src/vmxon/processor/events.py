@@ -13,8 +13,8 @@ from vmxon.arch.control import Dr6
 from vmxon.arch.exceptions import Vector
 from vmxon.arch.flags import Rflags
 from vmxon.microcode import inline, microcode, u8, u32, u64
-from vmxon.processor.interrupts import EXTERNAL_INTERRUPT, NMI, NMI_BLOCKING, STI_AND_MOV_SS, deliver
 from vmxon.processor.exceptions import HARDWARE_EXCEPTION
+from vmxon.processor.interrupts import EXTERNAL_INTERRUPT, NMI, NMI_BLOCKING, STI_AND_MOV_SS, deliver
 from vmxon.processor.slots import intercept_external_interrupt, intercept_nmi, intercept_windows
 from vmxon.processor.state import FaultKind, HostRequest
 from vmxon.processor.state import ProcessorState as Cpu
