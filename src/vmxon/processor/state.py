@@ -12,6 +12,10 @@ class Segment(IntEnum):
     """Index of a segment register; the order of the instruction encoding, then LDTR and TR."""
 
     ES, CS, SS, DS, FS, GS, LDTR, TR = range(8)
+    FLAT_DATA = 8
+    """What DS, ES and CS are in 64-bit mode: base 0, no limit."""
+    FLAT_STACK = 9
+    """What SS is in 64-bit mode."""
 
 
 class SegmentState(State):
@@ -99,7 +103,7 @@ class ProcessorState(State):
     rflags_other = scalar(u64)
     """RFLAGS without CF, PF, AF, ZF, SF, OF (those bits are zero here); bit 1 is set."""
 
-    segments = structs(SegmentState, 8)
+    segments = structs(SegmentState, 10)
     gdt_base = scalar(u64)
     idt_base = scalar(u64)
     gdt_limit = scalar(u32)
@@ -131,6 +135,8 @@ class ProcessorState(State):
     """1 where RFLAGS.TF (or the monitor trap flag) wants a stop after each instruction."""
     alone = scalar(u8)
     """1 while one instruction runs as a block of its own."""
+    alone_next = scalar(u8)
+    """1 where the next instruction must run so (it has device reads in the latch)."""
     exit_interruptible = scalar(u8)
     a20_mask_off = scalar(u8)
     segment_rules = scalar(u8)
@@ -191,6 +197,8 @@ class ProcessorState(State):
     """Retired up to the start of the present budget."""
     budget = scalar(u64)
     """Instructions still allowed, signed; blocks subtract their length when they are entered."""
+    budget_held = scalar(u64)
+    """What is set aside while an instruction runs alone."""
     budget_granted = scalar(u64)
     """The budget at the start: retired now = instructions + granted - budget."""
     idle_ticks = scalar(u64)
@@ -209,6 +217,11 @@ class ProcessorState(State):
     latch_size = scalar(u32)
     latch_address = scalar(u64)
     latch_value = scalar(u64)
+
+    memory_latch_count = scalar(u64)
+    """Answered device reads of the running instruction."""
+    memory_latch_address = array(u64, 8)
+    memory_latch_value = array(u64, 8)
 
     # MSRs.
     star = scalar(u64)
@@ -236,6 +249,10 @@ class ProcessorState(State):
     xcr0 = scalar(u64)
     tsc_deadline = scalar(u64)
     msr_spare = array(u64, 16)
+    msr_cells = array(u64, 64)
+    """MSRs without a member of their own, placed by processor/msr_storage.py."""
+    msr_absent = array(u64, 4)
+    """One bit for each row of `msr_storage.ROWS`: the model lacks that MSR."""
 
     # x87 and SSE.
     x87_control = scalar(u16)
@@ -281,11 +298,14 @@ class ProcessorState(State):
     hole_first = scalar(u64)
     """First address of the hole in low RAM (0xA0000) that goes to devices or ROM; equal to hole_end where there is none."""
     hole_end = scalar(u64)
-    scratch = array(u64, 64)
-    """Bounce buffers for accesses that cross pages or go to devices."""
+    bounce_base = scalar(u64)
+    """Host address of the bounce buffers for accesses that cross pages or go to devices."""
+    bounce_size = scalar(u64)
+    bounce_next = scalar(u64)
     store_count = scalar(u32)
     """Pending stores that run after the instruction, see processor/memory.py."""
-    store_size = array(u32, 7)
+    store_done = scalar(u32)
+    store_size = array(u32, 8)
     store_target = array(u64, 8)
     """Guest-physical address of each."""
     store_source = array(u64, 8)
@@ -296,15 +316,22 @@ class ProcessorState(State):
     """Low 12 bits of TLB tags for ordinary accesses at this privilege."""
     tag_system = scalar(u64)
     """The same for implicit supervisor accesses."""
+    tlb_address = scalar(u64)
+    """Host address of the TLB entries, see processor/tlb.py."""
+    tag_key = scalar(u64)
     tag_base = scalar(u64)
     """First number of the four of the present (VPID, EPT root, PCID)."""
     tag_next = scalar(u64)
     context = scalar(u64)
     """Key of the jump cache: address-space number and code size."""
-    tlb = scalar(u64)
-    """Host address of the TLB entries: read tag, write tag, execute tag, addend."""
+    linear_mask = scalar(u64)
+    """All ones in 64-bit mode, else 32 ones."""
+    large_regions = scalar(u64)
+    """Bloom filter of 2-MiB regions that large pages map; all ones after a 1-GiB page."""
+    jump_generation = scalar(u64)
     tag_keys = array(u64, 64)
     tag_values = array(u64, 64)
+    tag_vpids = array(u64, 64)
     tag_victim = scalar(u64)
     tlb_policy = scalar(u64)
     """0 keep what may be kept, 1 keep nothing across every chance to flush."""
@@ -322,7 +349,26 @@ class ProcessorState(State):
     decode_tables = scalar(u64)
     functions = scalar(u64)
     """Host address of the table of out-of-line functions."""
-    block_generation = scalar(u64)
+    crossing_record = scalar(u64)
+    """Host address of two records for instructions that are decoded each time they run."""
+    alone_record = scalar(u64)
+    """Host address of two records for an instruction that runs alone."""
+    located = scalar(u64)
+    """What the dispatcher found."""
+    python_code = scalar(u64)
+    """Host address of 16 bytes that are the next instruction; 0 to fetch from memory."""
+    python_rip = scalar(u64)
+    """RIP of a program written in Python: native code stops there (HostRequest.ROOT). All ones where there is none."""
+    run_alone = scalar(u64)
+    """1 where the dispatcher must run the next instruction alone."""
+    stale_handler = scalar(u64)
+    """Host address of the handler that a dropped block starts with."""
+    stop_handler = scalar(u64)
+    """Host address of the handler that ends a block which has no branch."""
+    undefined_handler = scalar(u64)
+    missing_handler = scalar(u64)
+    handlers = scalar(u64)
+    """Host address of the table of handlers."""
     breakpoints = array(u64, 16)
     breakpoint_count = scalar(u64)
     breakpoint_skip = scalar(u64)
@@ -346,6 +392,8 @@ class ProcessorState(State):
     """Counts VMPTRLDs, to know the least recently loaded VMCS."""
     vmx_capability = array(u64, 20)
     """The VMX capability MSRs 480H–493H, as the processor model has them."""
+    vmx_capability_exists = scalar(u64)
+    """Bit n: MSR 480H + n exists."""
     vmx_secondary = scalar(u64)
     """Secondary processor-based controls in force: 0 outside non-root operation or where they are not activated."""
     vmx_tertiary = scalar(u64)
@@ -353,8 +401,8 @@ class ProcessorState(State):
     """A VM exit that lands here returns to Python (HostRequest.ROOT); 0 for none."""
     vmx_timer_deadline = scalar(u64)
     """TSC, before offset and scaling, at which the preemption timer expires; all ones while it does not run."""
-    vmx_injecting = scalar(u8)
-    """1 while the event that VM entry injects is delivered: its exception bitmap does not apply to it."""
+    vmx_shutdown = scalar(u8)
+    """1 after a VMX abort; the processor stays in shutdown."""
     vmx_monitor_trap = scalar(u8)
     """1 where a VM exit due to the monitor trap flag is due at the next instruction boundary."""
     vmx_monitor_armed = scalar(u8)
