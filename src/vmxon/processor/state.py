@@ -406,7 +406,7 @@ class ProcessorState(State):
     vmx_monitor_trap = scalar(u8)
     """1 where a VM exit due to the monitor trap flag is due at the next instruction boundary."""
     vmx_monitor_armed = scalar(u8)
-    """1 in non-root operation under “monitor trap flag”, from the first boundary after VM entry on."""
+    """In non-root operation under “monitor trap flag”: 1 from VM entry on, 2 while the next instruction runs."""
     vmx_iret = scalar(u8)
     """1 from an IRET that ended NMI blocking until it completes: exits report “NMI unblocking due to IRET”."""
     vmx_broken_rule = scalar(u32)
@@ -416,5 +416,8 @@ class ProcessorState(State):
     vmx_pause_first = scalar(u64)
     """TSC of the first PAUSE of the loop that PAUSE-loop exiting watches."""
     vmx_pause_last = scalar(u64)
+    vmx_monitor_ticks = scalar(u64)
+    """Tick and RIP at the start of the instruction that ends in the exit of the monitor trap flag."""
+    vmx_monitor_rip = scalar(u64)
     vmx_words = array(u64, 16)
     """Room for VMX's later state."""
