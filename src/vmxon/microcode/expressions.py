@@ -80,6 +80,20 @@ class Expressions:
     def _list(self, node: ast.List) -> object:
         return [self.evaluate(part) for part in node.elts]
 
+    def _generatorexp(self, node: ast.GeneratorExp | ast.ListComp) -> object:
+        generator = node.generators[0]
+        if len(node.generators) != 1 or not isinstance(generator.target, ast.Name):
+            raise self.translator.error(node, "one loop over one name")
+        names, items = self.translator.frame.names, []
+        for item in cast(tuple[object, ...], self.evaluate(generator.iter)):
+            names[generator.target.id] = item
+            if all(self.evaluate(test) for test in generator.ifs):
+                items.append(self.evaluate(node.elt))
+        names.pop(generator.target.id, None)
+        return items
+
+    _listcomp = _generatorexp
+
     def _joinedstr(self, node: ast.JoinedStr) -> object:
         return "".join(str(self.evaluate(v.value)) if isinstance(v, ast.FormattedValue) else str(cast(ast.Constant, v).value) for v in node.values)
 
@@ -329,7 +343,7 @@ class Expressions:
         if any(isinstance(a, Value | StateRef | ArrayRef | StructsRef) for a in everything):
             if function is bool:
                 return t.emitter.compare("ne", cast(Value, arguments[0]), t.emitter.const(cast(Value, arguments[0]).kind, 0))
-            if not isinstance(function, type):
+            if not isinstance(function, type) or function is int:
                 raise t.error(node, f"{function!r} is no microcode; mark it @inline or @microcode")
         return cast(Callable[..., object], function)(*arguments, **keywords)
 

@@ -180,7 +180,7 @@ class PythonEmitter:
     def continue_loop(self) -> None:
         self.emit("continue")
 
-    def end_loop(self, dead: bool) -> None:
+    def end_loop(self, dead: bool, never_ends: bool) -> None:
         self.stack.pop()
 
     def begin_inline(self) -> str:

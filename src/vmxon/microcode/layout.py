@@ -40,10 +40,10 @@ class Scalar(Item):
     def __get__(self, owner: State | None, _: type[State]) -> int | Scalar:
         if owner is None:
             return self
-        return self.get(owner.memory, owner.base + self.offset)
+        return self.get(owner.bound_memory, owner.bound_offset + self.offset)
 
     def __set__(self, owner: State, value: int) -> None:
-        self.put(owner.memory, owner.base + self.offset, value)
+        self.put(owner.bound_memory, owner.bound_offset + self.offset, value)
 
     def get(self, memory: Memory, offset: int) -> int:
         """The value at a byte offset."""
@@ -68,7 +68,7 @@ class Array(Item):
         self.align, self.size = self.element.align, self.element.size * count
 
     def __get__(self, owner: State | None, _: type[State]) -> Array | BoundArray:
-        return self if owner is None else BoundArray(self, owner.memory, owner.base + self.offset)
+        return self if owner is None else BoundArray(self, owner.bound_memory, owner.bound_offset + self.offset)
 
 
 class BoundArray:
@@ -105,8 +105,8 @@ class Structs(Item, Generic[T]):
     def __get__(self, owner: State | None, _: type[State]) -> Structs[T] | list[T]:
         if owner is None:
             return self
-        start = owner.base + self.offset
-        return [self.layout(owner.memory, start + index * self.layout.size) for index in range(self.count)]
+        start = owner.bound_offset + self.offset
+        return [self.layout(owner.bound_memory, start + index * self.layout.size) for index in range(self.count)]
 
 
 class State:
@@ -127,7 +127,7 @@ class State:
         cls.size = (offset + 7) & ~7
 
     def __init__(self, memory: Memory, base: int = 0) -> None:
-        self.memory, self.base = memory, base
+        self.bound_memory, self.bound_offset = memory, base
 
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ _BINARY = {"add": "add", "sub": "sub", "mul": "mul", "and": "and", "or": "or", "
 
 PRELUDE = "\n".join(
     [
-        *(f"declare i{n} @llvm.{name}.i{n}(i{n})" for name in ("ctpop", "bswap") for n in (8, 16, 32, 64) if name != "bswap" or n > 8),
-        *(f"declare i{n} @llvm.{name}.i{n}(i{n}, i1)" for name in ("ctlz", "cttz") for n in (8, 16, 32, 64)),
+        *(f"declare i{n} @llvm.{name}.i{n}(i{n})" for name in ("ctpop", "bswap") for n in (8, 16, 32, 64, 128) if name != "bswap" or n > 8),
+        *(f"declare i{n} @llvm.{name}.i{n}(i{n}, i1)" for name in ("ctlz", "cttz") for n in (8, 16, 32, 64, 128)),
         '!0 = !{!"branch_weights", i32 1, i32 2000}',
         "",
     ]
@@ -174,11 +174,13 @@ class LlvmEmitter:
     def continue_loop(self) -> None:
         self.emit(f"br label %{self.loops[-1][0]}")
 
-    def end_loop(self, dead: bool) -> None:
+    def end_loop(self, dead: bool, never_ends: bool) -> None:
         head, end = self.loops.pop()
         if not dead:
             self.emit(f"br label %{head}")
         self.emit(f"{end}:")
+        if never_ends:
+            self.emit("unreachable")
 
     def begin_inline(self) -> str:
         return self.label()

@@ -94,8 +94,10 @@ class Program(Generic[Text]):
         if name in self.in_progress:
             raise MicrocodeError(f"{name} calls itself through {' -> '.join(self.in_progress)}")
         self.in_progress.append(name)
-        signature = self._translate(function, statics, name)
-        self.in_progress.pop()
+        try:
+            signature = self._translate(function, statics, name)
+        finally:
+            self.in_progress.pop()
         self.signatures[key] = signature
         return signature
 

@@ -188,6 +188,8 @@ class Translator:
     def _assign_name(self, target: ast.Name, value: object) -> None:
         names, name = self.frame.names, target.id
         known = names.get(name)
+        if isinstance(value, bool) and known is None and name in self.frame.source.assigned_often:
+            value = self.emitter.const(BOOL, int(value))  # a flag that changes later: its type is plain
         if isinstance(known, Variable):
             self.emitter.assign(known, self.typed(target, value, known.kind))
         elif isinstance(value, Value):
@@ -260,9 +262,9 @@ class Translator:
         elif not test:
             raise self.error(node, "this loop never runs")
         self.statements(node.body)
-        self.emitter.end_loop(self.dead)
-        breaks = any(isinstance(n, ast.Break) for n in ast.walk(node))
-        self.dead = endless and not breaks
+        never_ends = endless and not any(isinstance(n, ast.Break) for n in ast.walk(node))
+        self.emitter.end_loop(self.dead, never_ends)
+        self.dead = never_ends
         frame.names = self._scoped(names, frame.names)
         frame.loops -= 1
         frame.depth -= 1

@@ -397,8 +397,6 @@ class ProcessorState(State):
     vmx_secondary = scalar(u64)
     """Secondary processor-based controls in force: 0 outside non-root operation or where they are not activated."""
     vmx_tertiary = scalar(u64)
-    vmx_python_host_rip = scalar(u64)
-    """A VM exit that lands here returns to Python (HostRequest.ROOT); 0 for none."""
     vmx_timer_deadline = scalar(u64)
     """TSC, before offset and scaling, at which the preemption timer expires; all ones while it does not run."""
     vmx_shutdown = scalar(u8)

@@ -1,0 +1,227 @@
+"""The block cache: decoded blocks keyed by physical address, RIP and code size."""
+
+from __future__ import annotations
+
+from vmxon.engine.decoder import ENDS_BLOCK, TRUNCATED, decode
+from vmxon.isa.record import Record
+from vmxon.microcode import inline, load, microcode, store, u8, u64
+from vmxon.processor.code_pages import BLOCK_SIZE, Block, line_mask, page_entry
+from vmxon.processor.memory import copy_in, fill, translate
+from vmxon.processor.paging import EXECUTE, READ, in_memory
+from vmxon.processor.state import CodeSize, Segment
+from vmxon.processor.state import ProcessorState as Cpu
+from vmxon.processor.tlb import ADDEND, slot_address
+from vmxon.processor.tlb import EXECUTE as EXECUTE_TAG
+
+RECORD_SIZE = Record.size
+MAXIMUM_COUNT = 64
+TABLE_ENTRIES = 1 << 16
+JUMP_ENTRIES = 4096
+"""Entries of the jump cache: RIP, context, record, unused."""
+
+
+@inline
+def jump_slot(cpu: Cpu, rip: int) -> int:
+    """Host address of the jump-cache entry of a RIP."""
+    return cpu.jump_cache + (((rip ^ (rip >> 12)) & (JUMP_ENTRIES - 1)) << 5)
+
+
+@inline
+def table_slot(cpu: Cpu, physical: int, rip: int) -> int:
+    """Host address of the head of a hash chain."""
+    hashed = (physical ^ (rip >> 12) ^ (physical >> 14)) & (TABLE_ENTRIES - 1)
+    return cpu.block_table + (hashed << 3)
+
+
+@inline
+def code_linear(cpu: Cpu, rip: int) -> int:
+    """Linear address of an instruction pointer."""
+    if cpu.code_size == CodeSize.BITS64:
+        linear = rip
+    else:
+        linear = (cpu.segments[Segment.CS].base + rip) & 0xFFFF_FFFF
+    return linear
+
+
+@microcode
+def fetch_physical(cpu: Cpu, linear: u64) -> u64:
+    """Host-physical address to fetch from; #PF, or a second-stage fault."""
+    entry = slot_address(cpu, linear)
+    if load(u64, entry + EXECUTE_TAG) == linear & ~u64(0xFFF) | cpu.tag_current:
+        return linear + load(u64, entry + ADDEND) - cpu.memory
+    page = translate(cpu, linear, EXECUTE, cpu.tag_current)
+    physical = page & ~u64(0xFFF) | linear & 0xFFF
+    if in_memory(cpu, physical):
+        fill(cpu, linear, page, EXECUTE, cpu.tag_current)
+    return physical
+
+
+@microcode
+def find_block(cpu: Cpu, physical: u64, rip: u64) -> u64:
+    """Host address of a block's first record, 0 where it is not decoded yet."""
+    pointer = load(u64, table_slot(cpu, physical, rip))
+    while pointer != 0:
+        block = Block(pointer)
+        if block.physical == physical and block.rip == rip and block.mode == u64(cpu.code_size):
+            return pointer + BLOCK_SIZE
+        pointer = block.next_in_table
+    return u64(0)
+
+
+@microcode
+def flush_blocks(cpu: Cpu) -> None:
+    """Forget every decoded block."""
+    index = u64(0)
+    while index < TABLE_ENTRIES:
+        store(u64, cpu.block_table + index * 8, u64(0))
+        index = index + 1
+    page = u64(0)
+    while page < cpu.memory_size:
+        store(u64, page_entry(cpu, page), u64(0))
+        store(u64, page_entry(cpu, page) + 8, u64(0))
+        page = page + 0x1000
+    index = u64(0)
+    while index < JUMP_ENTRIES:
+        store(u64, cpu.jump_cache + index * 32 + 8, ~u64(0))
+        index = index + 1
+    cpu.block_next = cpu.block_arena
+    cpu.link_slot = u64(0)
+
+
+@microcode
+def build_block(cpu: Cpu, physical: u64, rip: u64, linear: u64) -> u64:
+    """Decode a block inside one page; gives its first record, or 0 where the first instruction crosses the page."""
+    if cpu.block_next + BLOCK_SIZE + (MAXIMUM_COUNT + 2) * RECORD_SIZE > cpu.block_end:
+        flush_blocks(cpu)
+    header = cpu.block_next
+    first = header + BLOCK_SIZE
+    record_address = first
+    room = u64(0x1000) - (physical & 0xFFF)
+    at = u64(0)
+    count = u64(0)
+    flow = u64(0)
+    while count < MAXIMUM_COUNT and at < room:
+        flow = decode(cpu, cpu.memory + physical + at, room - at, rip + at, record_address)
+        if flow == TRUNCATED:
+            break
+        record = Record(record_address)
+        record.position = u8(count)
+        at = at + u64(record.length)
+        count = count + 1
+        record_address = record_address + RECORD_SIZE
+        if flow == ENDS_BLOCK:
+            break
+    if count == 0:
+        return u64(0)
+    if flow != ENDS_BLOCK:
+        stop_record(cpu, record_address, rip + at, count)
+        record_address = record_address + RECORD_SIZE
+    if at == 0:
+        at = u64(1)
+    opening = Record(first)
+    opening.count = u8(count)
+    block = Block(header)
+    block.physical = physical
+    block.rip = rip
+    block.mode = u64(cpu.code_size)
+    block.bytes = at
+    block.lines = line_mask(physical, at)
+    chain = table_slot(cpu, physical, rip)
+    block.next_in_table = load(u64, chain)
+    store(u64, chain, header)
+    page = page_entry(cpu, physical)
+    block.next_in_page = load(u64, page)
+    store(u64, page, header)
+    known = load(u64, page + 8)
+    store(u64, page + 8, known | block.lines)
+    if known == 0:
+        protect_page(cpu, physical)
+    cpu.block_next = (record_address + 63) & ~u64(63)
+    return first
+
+
+@microcode
+def stop_record(cpu: Cpu, address: u64, rip: u64, count: u64) -> None:
+    """End a block that has no branch: go on at `rip`."""
+    record = Record(address)
+    record.handler = cpu.stop_handler
+    record.next_rip = rip if cpu.code_size == CodeSize.BITS64 else rip & 0xFFFF_FFFF
+    record.displacement = record.next_rip
+    record.length = u8(0)
+    record.position = u8(count)
+    record.link_taken = u64(0)
+    record.link_next = u64(0)
+
+
+@microcode
+def protect_page(cpu: Cpu, physical: u64) -> None:
+    """A page got its first code: no TLB entry may write to it behind our back."""
+    host = cpu.memory + (physical & ~u64(0xFFF))
+    pointer = cpu.tlb_address
+    end = pointer + 2048 * 32
+    while pointer < end:
+        tag = load(u64, pointer + 8)
+        if tag != ~u64(0) and (tag & ~u64(0xFFF)) + load(u64, pointer + ADDEND) == host:
+            store(u64, pointer + 8, ~u64(0))
+        pointer = pointer + 32
+
+
+@microcode
+def build_crossing(cpu: Cpu, physical: u64, rip: u64, linear: u64) -> u64:
+    """One instruction across two pages: decoded from a copy of its bytes each time it runs; faults where the second page does."""
+    room = u64(0x1000) - (physical & 0xFFF)
+    buffer = cpu.bounce_base
+    cpu.bounce_next = u64(64)
+    if in_memory(cpu, physical):
+        copy_in(cpu, physical, buffer, room, READ)
+    else:
+        fill_ones(buffer, room)
+    second = fetch_physical(cpu, (linear + room) & cpu.linear_mask)
+    if in_memory(cpu, second):
+        copy_in(cpu, second, buffer + room, u64(16), READ)
+    else:
+        fill_ones(buffer + room, u64(16))
+    first = cpu.crossing_record
+    flow = decode(cpu, buffer, room + 16, rip, first)
+    record = Record(first)
+    record.position = u8(0)
+    record.count = u8(1)
+    if flow != ENDS_BLOCK:
+        stop_record(cpu, first + RECORD_SIZE, rip + u64(record.length), u64(1))
+    return first
+
+
+@microcode
+def build_outside(cpu: Cpu, rip: u64) -> u64:
+    """An instruction fetched from outside RAM reads as ones, which is no instruction."""
+    buffer = cpu.bounce_base
+    fill_ones(buffer, u64(16))
+    first = cpu.crossing_record
+    decode(cpu, buffer, u64(16), rip, first)
+    record = Record(first)
+    record.position = u8(0)
+    record.count = u8(1)
+    return first
+
+
+@microcode
+def build_given(cpu: Cpu, code: u64, rip: u64) -> u64:
+    """One instruction whose bytes Python gave, 16 at host address `code`."""
+    first = cpu.crossing_record
+    flow = decode(cpu, code, u64(16), rip, first)
+    record = Record(first)
+    record.position = u8(0)
+    record.count = u8(1)
+    if flow != ENDS_BLOCK:
+        stop_record(cpu, first + RECORD_SIZE, rip + u64(record.length), u64(1))
+    cpu.run_alone = u64(1)
+    return first
+
+
+@microcode
+def fill_ones(pointer: u64, size: u64) -> None:
+    """Write 0xFF bytes."""
+    done = u64(0)
+    while done < size:
+        store(u8, pointer + done, u8(0xFF))
+        done = done + 1

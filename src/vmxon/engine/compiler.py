@@ -1,0 +1,49 @@
+"""LLVM at work: IR text to object code, in this process or in a helper (`python -m vmxon.engine.compiler`).
+
+A helper reads jobs from its standard input, one line of JSON each (`ir`: file to read, `object`: file to write), and answers with a line.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import cast
+
+import llvmlite.binding as llvm
+
+OPTIMIZATION = 1
+
+
+def target_machine() -> llvm.TargetMachine:
+    """The machine that this process runs on."""
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    target = llvm.Target.from_default_triple()
+    return target.create_target_machine(
+        cpu=llvm.get_host_cpu_name(), features="", opt=OPTIMIZATION, reloc="default", codemodel="jitdefault", jit=True
+    )
+
+
+def compile_ir(text: str, machine: llvm.TargetMachine) -> bytes:
+    """Object code of a module."""
+    module = llvm.parse_assembly(text)
+    options = llvm.create_pipeline_tuning_options(speed_level=OPTIMIZATION)
+    options.loop_vectorization = options.slp_vectorization = options.loop_unrolling = options.loop_interleaving = False
+    builder = llvm.create_pass_builder(machine, options)
+    passes = builder.getModulePassManager()
+    passes.run(module, builder)
+    return cast(bytes, machine.emit_object(module))
+
+
+def main() -> None:
+    """Serve jobs until the input ends."""
+    machine = target_machine()
+    for line in sys.stdin:
+        job = json.loads(line)
+        Path(job["object"]).write_bytes(compile_ir(Path(job["ir"]).read_text(), machine))
+        print(job["object"], flush=True)
+
+
+if __name__ == "__main__":
+    main()

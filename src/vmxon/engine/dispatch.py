@@ -1,0 +1,198 @@
+"""The dispatcher: between blocks. Settles what ended the last one, takes events, finds or makes the next block."""
+
+from __future__ import annotations
+
+from vmxon.engine.blocks import (
+    RECORD_SIZE,
+    build_block,
+    build_crossing,
+    build_given,
+    build_outside,
+    code_linear,
+    fetch_physical,
+    find_block,
+    jump_slot,
+    stop_record,
+)
+from vmxon.isa.record import Record
+from vmxon.microcode import attempt, i64, load, microcode, store, u8, u32, u64
+from vmxon.processor.events import service_events
+from vmxon.processor.exceptions import general_protection
+from vmxon.processor.interrupts import deliver
+from vmxon.processor.memory import commit_stores
+from vmxon.processor.paging import in_memory
+from vmxon.processor.slots import second_stage_exit
+from vmxon.processor.state import CodeSize, FaultKind, HostRequest, Segment
+from vmxon.processor.state import ProcessorState as Cpu
+
+TO_PYTHON = 0
+
+
+@microcode
+def dispatch(cpu: Cpu) -> u64:
+    """Host address of the record to run next, or TO_PYTHON with cpu.request set."""
+    if cpu.alone != 0:
+        finish_alone(cpu)
+    if cpu.fault_kind != FaultKind.NONE:
+        settle(cpu)
+    while True:
+        if cpu.store_count != 0 and not commit_stores(cpu):
+            return u64(TO_PYTHON)
+        if cpu.request != HostRequest.NONE:
+            return u64(TO_PYTHON)
+        if cpu.attention != 0:
+            cpu.link_slot = u64(0)
+            if not service_events(cpu):
+                return u64(TO_PYTHON)
+        if cpu.rip == cpu.python_rip and cpu.python_code == 0:
+            cpu.request = u32(HostRequest.ROOT)
+            return u64(TO_PYTHON)
+        if i64(cpu.budget) <= 0:
+            cpu.request = u32(HostRequest.BUDGET)
+            return u64(TO_PYTHON)
+        record = u64(0)
+        if attempt(locate, cpu):
+            record = cpu.located
+            if cpu.single_step != 0 or cpu.run_alone != 0 or i64(cpu.budget) < i64(Record(record).count):
+                cpu.run_alone = u64(0)
+                return prepare_alone(cpu, record)
+            cpu.budget = cpu.budget - u64(Record(record).count)
+            return record
+        cpu.link_slot = u64(0)
+        settle_event(cpu)
+
+
+@microcode
+def locate(cpu: Cpu) -> None:
+    """Find or build the block at cpu.rip; its first record goes to cpu.located."""
+    rip = cpu.rip
+    if cpu.python_code != 0:
+        given = cpu.python_code
+        cpu.python_code = u64(0)
+        cpu.located = build_given(cpu, given, rip)
+        return
+    slot = jump_slot(cpu, rip)
+    if load(u64, slot) == rip and load(u64, slot + 8) == cpu.context:
+        record = load(u64, slot + 16)
+        if load(u64, record) != cpu.stale_handler:
+            cpu.located = record
+            link(cpu, record, rip)
+            return
+    check_limit(cpu, rip)
+    linear = code_linear(cpu, rip)
+    physical = fetch_physical(cpu, linear)
+    if not in_memory(cpu, physical):
+        cpu.link_slot = u64(0)
+        cpu.located = build_outside(cpu, rip)
+        return
+    record = find_block(cpu, physical, rip)
+    if record == 0:
+        record = build_block(cpu, physical, rip, linear)
+    if record == 0:
+        cpu.link_slot = u64(0)
+        cpu.located = build_crossing(cpu, physical, rip, linear)
+        return
+    store(u64, slot, rip)
+    store(u64, slot + 8, cpu.context)
+    store(u64, slot + 16, record)
+    cpu.located = record
+    link(cpu, record, rip)
+
+
+@microcode
+def link(cpu: Cpu, record: u64, rip: u64) -> None:
+    """Let the branch that came here go straight to the block, within one page."""
+    slot = cpu.link_slot
+    cpu.link_slot = u64(0)
+    if slot != 0:
+        source = Record(slot & ~u64(RECORD_SIZE - 1))
+        if (source.next_rip - u64(source.length)) >> 12 == rip >> 12:
+            store(u64, slot, record)
+
+
+@microcode
+def check_limit(cpu: Cpu, rip: u64) -> None:
+    """#GP(0) where RIP is outside the code segment or not canonical."""
+    if cpu.code_size == CodeSize.BITS64:
+        unused = u64(64) - u64(cpu.linear_width)
+        if u64(i64(rip << unused) >> unused) != rip:
+            general_protection(cpu, 0)
+    elif rip > u64(cpu.segments[Segment.CS].limit):
+        general_protection(cpu, 0)
+
+
+@microcode
+def prepare_alone(cpu: Cpu, record_address: u64) -> u64:
+    """Copy one record into a block of its own that cannot chain on, and set the rest of the budget aside."""
+    target = cpu.alone_record
+    offset = u64(0)
+    while offset < RECORD_SIZE:
+        store(u64, target + offset, load(u64, record_address + offset))
+        offset = offset + 8
+    record = Record(target)
+    record.link_taken = u64(0)
+    record.link_next = u64(0)
+    record.position = u8(0)
+    record.count = u8(1)
+    stop_record(cpu, target + RECORD_SIZE, record.next_rip, u64(1))
+    cpu.alone = u8(1)
+    held = cpu.budget - 1
+    cpu.budget_held = held
+    cpu.budget_granted = cpu.budget_granted - held
+    cpu.budget = u64(0)
+    cpu.link_slot = u64(0)
+    return target
+
+
+@microcode
+def finish_alone(cpu: Cpu) -> None:
+    """After an instruction that ran alone: give the budget back, forget the latch where it completed."""
+    cpu.alone = u8(0)
+    cpu.budget = cpu.budget + cpu.budget_held
+    cpu.budget_granted = cpu.budget_granted + cpu.budget_held
+    cpu.budget_held = u64(0)
+    cpu.link_slot = u64(0)
+    if cpu.fault_kind == FaultKind.NONE:
+        cpu.memory_latch_count = u64(0)
+    else:
+        cpu.store_count = u32(0)
+        cpu.store_done = u32(0)
+
+
+@microcode
+def settle(cpu: Cpu) -> None:
+    """An instruction was abandoned at cpu.exit_record: restore RIP and the budget, then act."""
+    cpu.link_slot = u64(0)
+    if cpu.fault_kind == FaultKind.ABANDON:
+        cpu.fault_kind = u32(FaultKind.NONE)
+        cpu.memory_latch_count = u64(0)
+        return
+    record = Record(cpu.exit_record)
+    first = Record(cpu.exit_record - u64(record.position) * RECORD_SIZE)
+    cpu.budget = cpu.budget + u64(first.count) - u64(record.position)
+    cpu.rip = record.next_rip - u64(record.length)
+    if cpu.code_size != CodeSize.BITS64:
+        cpu.rip = cpu.rip & 0xFFFF_FFFF
+    settle_event(cpu)
+
+
+@microcode
+def settle_event(cpu: Cpu) -> None:
+    """Act on cpu.fault_kind with cpu.rip at the instruction."""
+    kind = cpu.fault_kind
+    cpu.fault_kind = u32(FaultKind.NONE)
+    if kind == FaultKind.EXCEPTION:
+        cpu.memory_latch_count = u64(0)
+        cpu.fault_kind = kind
+        deliver(cpu)
+        if cpu.fault_kind == FaultKind.HOST:
+            cpu.run_alone = u64(1)
+        cpu.fault_kind = u32(FaultKind.NONE)
+    elif kind == FaultKind.ALONE:
+        cpu.run_alone = u64(1)
+    elif kind == FaultKind.HOST:
+        cpu.run_alone = u64(1)
+    elif kind == FaultKind.SECOND_STAGE:
+        cpu.memory_latch_count = u64(0)
+        if not attempt(second_stage_exit, cpu):
+            cpu.fault_kind = u32(FaultKind.NONE)

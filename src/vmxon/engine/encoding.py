@@ -1,0 +1,321 @@
+"""Decode tables, derived from the instruction table: for each opcode byte of each map the candidates that may match it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from vmxon.engine.handlers import Handler
+from vmxon.isa.form import Form, Immediate, Mandatory, Map, Opcode, SizeRule, parse_opcode
+from vmxon.isa.operands import FIXED
+from vmxon.isa.table import TABLE, Instruction
+from vmxon.microcode.layout import State, scalar
+from vmxon.microcode.types import u8, u16
+
+NO_HANDLER = 0xFFFF
+SLOTS = 12
+"""Handlers of a candidate: operand size 16/32/64 times address kind none/b/x/s."""
+MEMORY_KINDS = ("", "b", "x", "s")
+SIZES = (16, 32, 64)
+MODES = {"16": 1, "32": 2, "64": 4}
+
+# Candidate.flags
+MODRM, MEMORY_ONLY, REGISTER_ONLY, LOCKABLE, STACK, BRANCH, MISSING = 1, 2, 4, 8, 16, 32, 64
+
+# Where a register operand is named, in the low bits; its class above.
+SOURCE_NONE, SOURCE_REG, SOURCE_RM, SOURCE_OPCODE, SOURCE_VVVV = range(5)
+CLASS_WIDE, CLASS_BYTE, CLASS_NUMBER = 0, 16, 32
+
+
+class Candidate(State):
+    """One possible reading of an opcode byte."""
+
+    modrm_mask = scalar(u8)
+    modrm_value = scalar(u8)
+    mandatory = scalar(u8)
+    modes = scalar(u8)
+    w = scalar(u8)
+    """0 any, 1 W must be 0, 2 W must be 1."""
+    immediate = scalar(u8)
+    size_rule = scalar(u8)
+    flags = scalar(u8)
+    destination = scalar(u8)
+    source = scalar(u8)
+    third = scalar(u8)
+    feature = scalar(u8)
+    """Number of the CPUID feature that it needs, 0 for none."""
+    instruction = scalar(u16)
+    slots = scalar(u16)
+    """Index of the first of its SLOTS handler numbers."""
+    vex_length = scalar(u8)
+    """0 any, 1 L must be 0, 2 L must be 1."""
+    spare = scalar(u8)
+
+
+@dataclass(slots=True)
+class Tables:
+    """Everything that the decoder reads, and the handlers that it may name."""
+
+    starts: bytearray = field(default_factory=bytearray)
+    """For each map and byte: index of the first candidate and their number, u16 each."""
+    candidates: bytearray = field(default_factory=bytearray)
+    slots: bytearray = field(default_factory=bytearray)
+    handlers: list[Handler] = field(default_factory=list)
+    features: list[str] = field(default_factory=lambda: [""])
+    mnemonics: list[str] = field(default_factory=list)
+
+
+def normalize(form: Form, opcode: Opcode) -> tuple[tuple[str, ...] | None, tuple[str, ...] | None, list[int]]:
+    """Operand classes of the register variant and of the memory variant (None where there is none), and the register sources."""
+    registers: list[int] = [0, 0, 0]
+    plain: list[str] = []
+    memory: list[str] = []
+    has_memory = has_register = False
+    taken = 0
+    for token in form.tokens:
+        if token in ("imm8", "imm16", "imm32", "imm"):
+            bits = "" if token == "imm" or (opcode.byte in (0x83, 0x6B) and opcode.map is Map.ONE_BYTE) else token[3:]
+            second = opcode.immediate is Immediate.WORD_BYTE and token == "imm8"
+            both = f"{'k' if second else 'i'}:{bits}"
+        elif token == "1":
+            both = "c:1"
+        elif token in FIXED:
+            both = f"f:{token}"
+        elif token in ("rel", "far"):
+            both = f"j:{token}"
+        elif token == "st":
+            both = "c:0"
+        elif token in ("moffs8", "moffs"):
+            memory.append(f"m:{token[5:]}")
+            has_memory = True
+            continue
+        elif token.startswith("m") and not token.startswith("mm"):
+            bits = token[1:] if token[1:] in ("8", "16", "32", "64", "128") else ""
+            memory.append(f"m:{bits}")
+            has_memory = True
+            continue
+        else:
+            is_third = token.endswith("v") and token != "v"
+            stem = token.removesuffix("v") if is_third else token
+            role = "t" if is_third else ("d", "s")[taken]
+            taken += 0 if is_third else 1
+            index = 2 if is_third else taken - 1
+            if stem.startswith("r/m") or stem.startswith("xmm/"):
+                width = stem[4:] if stem.startswith("xmm/") else stem[3:]
+                registers[index] = SOURCE_RM | _class(stem, width)
+                if stem.startswith("xmm/"):
+                    plain.append(f"{role}:x{width[1:]}")
+                    memory.append(f"m:x{width[1:]}")
+                else:
+                    bits = width if width in ("8", "16", "32", "64") else ""
+                    plain.append(f"{role}:{bits}")
+                    memory.append(f"m:{bits}")
+                has_memory = has_register = True
+                continue
+            if is_third:
+                source = SOURCE_VVVV
+            elif opcode.in_opcode:
+                source = SOURCE_OPCODE
+            elif opcode.digit is not None or stem in ("sti",):
+                source = SOURCE_RM
+            else:
+                source = SOURCE_REG
+            if stem in ("Sreg", "CR", "DR", "sti", "mm"):
+                registers[index] = source | CLASS_NUMBER
+                both = f"n:{stem}.{role}"
+            elif stem in ("xmm", "xmmrm"):
+                registers[index] = (SOURCE_RM if stem == "xmmrm" else source) | CLASS_NUMBER
+                both = f"{role}:x128"
+            else:
+                if stem in ("rm32", "rm64", "rm"):  # the register of ModRM.rm in a register-only form
+                    source, stem = SOURCE_RM, "r" + stem[2:]
+                width = stem[1:]
+                registers[index] = source | _class(stem, width)
+                both = f"{role}:{width if width in ('8', '16', '32', '64') else ''}"
+            if source == SOURCE_RM:
+                has_register = True
+        plain.append(both)
+        memory.append(both)
+    if has_memory and not has_register:
+        return None, tuple(memory), registers
+    if not has_memory:
+        return tuple(plain), None, registers
+    return tuple(plain), tuple(memory), registers
+
+
+def _class(stem: str, width: str) -> int:
+    if stem.startswith("xmm"):
+        return CLASS_NUMBER
+    return CLASS_BYTE if width == "8" else CLASS_WIDE
+
+
+def size_rule(form: Form) -> SizeRule:
+    """The operand-size rule of a form."""
+    if form.size in ("16", "32", "64"):
+        return {"16": SizeRule.ALWAYS_16, "32": SizeRule.ALWAYS_32, "64": SizeRule.ALWAYS_64}[form.size]
+    if form.size == "native":
+        return SizeRule.ALWAYS_64
+    if form.size == "w" or "32/64" in form.operands:
+        return SizeRule.W
+    if form.force64:
+        return SizeRule.FORCED_64
+    return SizeRule.DEFAULT_64 if form.default64 else SizeRule.PREFIX
+
+
+def operand_sizes(form: Form, rule: SizeRule) -> tuple[int, ...]:
+    """The operand sizes that a handler is needed for; one where the operands do not depend on it."""
+    modes = form.modes.split()
+    long, legacy = "64" in modes, "16" in modes or "32" in modes
+    match rule:
+        case SizeRule.ALWAYS_16:
+            return (16,)
+        case SizeRule.ALWAYS_32:
+            return (32,)
+        case SizeRule.ALWAYS_64:
+            return ((32,) if legacy else ()) + ((64,) if long else ())
+        case SizeRule.W:
+            return (32, 64) if long else (32,)
+        case SizeRule.DEFAULT_64 | SizeRule.FORCED_64:
+            sizes = {16} if legacy or rule is SizeRule.DEFAULT_64 else set()
+            return tuple(sorted(sizes | ({32} if legacy else set()) | ({64} if long else set())))
+        case SizeRule.PREFIX:
+            return (16, 32, 64) if long else (16, 32)
+    raise ValueError(rule)
+
+
+def is_sized(form: Form, instruction: Instruction, tokens: tuple[str, ...]) -> bool:
+    """Whether the work depends on the operand size."""
+    import inspect
+
+    if any(t.endswith(":") or t == "f:rAX" for t in tokens):
+        return True
+    if "form" in inspect.signature(instruction.meaning).parameters or instruction.stack:
+        return True
+    return size_rule(form) is SizeRule.DEFAULT_64 or any(t.endswith(":far") for t in tokens)
+
+
+Variants = tuple[tuple[str, ...] | None, tuple[str, ...] | None]
+"""Operand classes of the register form and of the memory form."""
+
+
+class Builder:
+    """Makes the tables."""
+
+    def __init__(self) -> None:
+        self.tables = Tables()
+        self.numbers: dict[str, int] = {}
+        self.slot_index: dict[tuple[int, ...], int] = {}
+        self.by_opcode: dict[tuple[Map, int], list[tuple[int, bytes]]] = {}
+
+    def build(self, table: dict[str, Instruction]) -> Tables:
+        """Tables for these instructions."""
+        for number, instruction in enumerate(table.values()):
+            self.tables.mnemonics.append(instruction.mnemonic)
+            for form in instruction.forms:
+                try:
+                    self._form(number, instruction, form)
+                except (ValueError, KeyError, IndexError, TypeError, StopIteration) as error:
+                    raise ValueError(f"{instruction.mnemonic} {form.opcode!r} {form.operands!r}: {error!r}") from error
+        count = 0
+        for opcode_map in Map:
+            for byte in range(256):
+                rows = sorted(self.by_opcode.get((opcode_map, byte), []), key=lambda row: -row[0])
+                self.tables.starts += count.to_bytes(2, "little") + len(rows).to_bytes(2, "little")
+                for _, row in rows:
+                    self.tables.candidates += row
+                count += len(rows)
+        return self.tables
+
+    def _form(self, number: int, instruction: Instruction, form: Form) -> None:
+        opcode = parse_opcode(form.opcode)
+        plain, memory, registers = normalize(form, opcode)
+        if instruction.stack and plain is not None and memory is not None:
+            # The mode decides the handler of the register form too, so the two forms need slots of their own.
+            self._candidate(number, instruction, form, opcode, (plain, None), registers)
+            self._candidate(number, instruction, form, opcode, (None, memory), registers)
+        else:
+            self._candidate(number, instruction, form, opcode, (plain, memory), registers)
+
+    def _candidate(
+        self, number: int, instruction: Instruction, form: Form, opcode: Opcode, variants: Variants, registers: list[int]
+    ) -> None:
+        plain, memory = variants
+        rule = size_rule(form)
+        slots = [NO_HANDLER] * SLOTS
+        if not form.missing:
+            for bits in operand_sizes(form, rule):
+                self._slots(slots, instruction, form, bits, variants)
+        flags = LOCKABLE if instruction.lockable else 0
+        if opcode.has_modrm or any(r & 15 in (SOURCE_REG, SOURCE_RM) for r in registers):
+            flags |= MODRM
+        if plain is None and opcode.immediate is not Immediate.MOFFS:
+            flags |= MEMORY_ONLY | MODRM
+        if memory is None and flags & MODRM and opcode.modrm_byte is None:
+            flags |= REGISTER_ONLY
+        if instruction.stack:
+            flags |= STACK
+        if instruction.flow != "next":
+            flags |= BRANCH
+        if form.missing:
+            flags |= MISSING
+        mask = value = 0
+        if opcode.digit is not None:
+            mask, value = 0x38, opcode.digit << 3
+        if opcode.modrm_byte is not None:
+            mask, value = 0xFF, opcode.modrm_byte
+        modes = sum(MODES[m] for m in form.modes.split())
+        if instruction.feature and instruction.feature not in self.tables.features:
+            self.tables.features.append(instruction.feature)
+        feature = self.tables.features.index(instruction.feature)
+        required = {None: 0, 0: 1, 1: 2}
+        row = bytes(
+            [mask, value, opcode.mandatory, modes, required[opcode.w], opcode.immediate, rule, flags, *registers, feature]
+        )
+        row += number.to_bytes(2, "little") + self._slot_group(slots).to_bytes(2, "little")
+        row = (row + bytes([required[opcode.vex_length]])).ljust(Candidate.size, b"\0")
+        weight = mask.bit_count() * 16 + (8 if opcode.mandatory > Mandatory.NONE else 4 if opcode.mandatory else 0) + (opcode.w is not None)
+        for low in range(8 if opcode.in_opcode else 1):
+            self.by_opcode.setdefault((opcode.map, opcode.byte + low), []).append((weight, row))
+
+    def _slot_group(self, slots: list[int]) -> int:
+        key = tuple(slots)
+        if key not in self.slot_index:
+            self.slot_index[key] = len(self.tables.slots) // 2
+            for slot in slots:
+                self.tables.slots += slot.to_bytes(2, "little")
+        return self.slot_index[key]
+
+    def _slots(self, slots: list[int], instruction: Instruction, form: Form, bits: int, variants: Variants) -> None:
+        plain, memory = variants
+        for kind_index, kind in enumerate(MEMORY_KINDS):
+            if kind in ("b", "x") and ("64" not in form.modes or (instruction.stack and bits == 32)):
+                continue
+            if kind == "":
+                tokens = None if instruction.stack else plain
+            elif memory is not None:
+                tokens = memory
+            else:
+                tokens = plain if instruction.stack and kind != "x" else None
+            if tokens is None:
+                continue
+            shared = bits if is_sized(form, instruction, tokens) else 32
+            slots[SIZES.index(bits) * 4 + kind_index] = self._handler(Handler(instruction, form, tokens, shared, kind))
+
+    def _handler(self, handler: Handler) -> int:
+        number = self.numbers.get(handler.name)
+        if number is None:
+            number = self.numbers[handler.name] = len(self.tables.handlers)
+            self.tables.handlers.append(handler)
+        return number
+
+
+def build_tables() -> Tables:
+    """Decode tables of the whole instruction table."""
+    return Builder().build(TABLE)
+
+
+def forms() -> Iterator[tuple[Instruction, Form]]:
+    """Every encoding of the table."""
+    for instruction in TABLE.values():
+        for form in instruction.forms:
+            yield instruction, form

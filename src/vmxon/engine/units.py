@@ -1,0 +1,105 @@
+"""From the instruction table to LLVM modules: translation, and how the functions are spread over units that compile side by side."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from vmxon.engine.dispatch import dispatch
+from vmxon.engine.encoding import Tables, build_tables
+from vmxon.engine.glue import EXTERNALS, glue
+from vmxon.engine.handlers import CONVENTION, PARAMETERS, Handler, HandlerTranslator
+from vmxon.engine.pseudo import MISSING, TOO_LONG, UNDEFINED
+from vmxon.engine.sources import load_all
+from vmxon.microcode.llvm import PRELUDE, LlvmEmitter, declaration
+from vmxon.microcode.program import Program, function_name
+from vmxon.microcode.values import Signature
+
+HANDLERS_IN_UNIT = 160
+FUNCTIONS_IN_UNIT = 90
+_REFERENCE = re.compile(r'@"([^"]+)"\(')
+SPECIAL = ("run", "stop", "stale")
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """One LLVM module."""
+
+    name: str
+    text: str
+
+
+class Translation:
+    """The whole engine as LLVM IR; `units()` yields modules while it translates, so that compilers can start early."""
+
+    def __init__(self, exports: tuple[Callable[..., object], ...]) -> None:
+        load_all()
+        self.program: Program[str] = Program(LlvmEmitter)
+        self.tables: Tables = build_tables()
+        self.exports = exports
+        self.roots = [dispatch, *exports]
+        self.dispatch = dispatch
+        self.written: set[str] = set()
+
+    @property
+    def total(self) -> int:
+        """How many handlers there are to translate, for progress."""
+        return len(self.tables.handlers)
+
+    def units(self) -> Iterator[Unit]:
+        """The modules, in an order that is equal in every run."""
+        for function in self.roots:
+            self.program.require(function)
+        yield from self._functions(final=False)
+        handlers = [UNDEFINED, TOO_LONG, MISSING, *self.tables.handlers]
+        for start in range(0, len(handlers), HANDLERS_IN_UNIT):
+            texts = [self._handler(handler) for handler in handlers[start : start + HANDLERS_IN_UNIT]]
+            yield self._unit(f"handlers{start // HANDLERS_IN_UNIT:02}", texts, EXTERNALS)
+            yield from self._functions(final=False)
+        yield from self._functions(final=True)
+        yield Unit("glue", self._glue())
+
+    def _handler(self, handler: Handler) -> str:
+        import os, sys
+        try:
+            text = HandlerTranslator(self.program, LlvmEmitter(), handler).translate()
+        except Exception as e:
+            if not os.environ.get("VMXON_LENIENT"):
+                raise
+            print("LENIENT", handler.name, str(e)[:200], file=sys.stderr)
+            text = HandlerTranslator(self.program, LlvmEmitter(), UNDEFINED).translate().replace(UNDEFINED.name, handler.name)
+        if not isinstance(text, str):
+            raise TypeError(f"{handler.name} gave no text")
+        return text
+
+    def _functions(self, final: bool) -> Iterator[Unit]:
+        names = [name for name in self.program.functions if name not in self.written]
+        while len(names) >= FUNCTIONS_IN_UNIT or (final and names):
+            part, names = names[:FUNCTIONS_IN_UNIT], names[FUNCTIONS_IN_UNIT:]
+            self.written.update(part)
+            yield self._unit(f"functions{len(self.written):04}", [self.program.functions[name] for name in part], "")
+
+    def _unit(self, name: str, texts: list[str], extra: str) -> Unit:
+        body = "\n".join(texts)
+        defined = set(re.findall(r'^define [^@]*@"([^"]+)"', body, re.MULTILINE))
+        wanted = sorted(set(_REFERENCE.findall(body)) - defined)
+        signatures = {s.name: s for s in self.program.signatures.values()}
+        declarations = "\n".join(declaration(signatures[w]) for w in wanted)
+        return Unit(name, "\n".join([extra, declarations, body, PRELUDE]))
+
+    def _glue(self) -> str:
+        names = [f'@"{handler.name}"' for handler in (UNDEFINED, TOO_LONG, MISSING, *self.tables.handlers)]
+        rows = [f"ptr {name}" for name in names]
+        dispatch = function_name(self.dispatch, ())
+        table = f"@handler_table = constant [{len(rows)} x ptr] [{', '.join(rows)}]"
+        declared = "\n".join(f"declare {CONVENTION} void {name}{PARAMETERS}" for name in names)
+        special = f"@special_table = constant [{len(SPECIAL)} x ptr] [{', '.join(f'ptr @{name}' for name in SPECIAL)}]"
+        exported = [self.signature(function) for function in self.exports]
+        functions = f"@export_table = constant [{len(exported)} x ptr] [{', '.join(f'ptr @{chr(34)}{s.name}{chr(34)}' for s in exported)}]"
+        outside = {s.name: declaration(s) for s in [*exported, self.signature(self.dispatch)]}
+        return "\n".join([glue(dispatch), *outside.values(), declared, table, special, functions, PRELUDE])
+
+    def signature(self, function: Callable[..., object]) -> Signature:
+        """The signature of a root."""
+        return self.program.require(function)

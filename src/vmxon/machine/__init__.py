@@ -1,0 +1,1 @@
+"""The one place that wires a PC together: processor, memory, devices, loaders."""

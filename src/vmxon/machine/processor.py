@@ -1,0 +1,100 @@
+"""A processor of a named model, ready to run: the engine with its facts filled in."""
+
+from __future__ import annotations
+
+import struct
+from functools import cache
+
+from vmxon.arch.cpuid import Model, cpuid_leaves
+from vmxon.arch.features import Feature
+from vmxon.arch.model_registers import cr4_bits, efer_bits
+from vmxon.engine.build import Image, Progress, obtain
+from vmxon.engine.native import Engine, Library
+from vmxon.machine.modes import reset
+from vmxon.processor.state import HostRequest, ProcessorState
+
+
+@cache
+def library() -> Library:
+    """The engine's code, loaded once in a process."""
+    return Library(obtain(_progress[-1] if _progress else None))
+
+
+_progress: list[Progress] = []
+
+
+def on_build(progress: Progress) -> None:
+    """Who is told when the engine has to be built first."""
+    _progress.append(progress)
+
+
+class Processor:
+    """One logical processor and its memory."""
+
+    def __init__(self, model: Model, memory_size: int, code: Library | None = None) -> None:
+        self.model = model
+        self.engine = Engine(code or library(), memory_size)
+        self.state: ProcessorState = self.engine.state
+        self._describe()
+        self.reset()
+
+    @property
+    def image(self) -> Image:
+        """The built engine."""
+        return self.engine.library.image
+
+    def _describe(self) -> None:
+        state, model = self.state, self.model
+        state.physical_width, state.linear_width = model.physical_width, model.linear_width
+        state.physical_reserved = ((1 << 52) - 1) & ~((1 << model.physical_width) - 1)
+        state.cr4_allowed, state.efer_allowed = cr4_bits(model), efer_bits(model)
+        names = self.image.facts["features"]
+        assert isinstance(names, list)  # written by engine.build
+        for number, name in enumerate(names):
+            if name and Feature[str(name).upper()] in model.features:
+                state.features[number >> 6] |= 1 << (number & 63)
+        rows = sorted(cpuid_leaves(model).items())
+        part = self.engine.arena.part("cpuid", 24 * len(rows))
+        for index, ((leaf, subleaf), registers) in enumerate(rows):
+            part[24 * index : 24 * index + 24] = struct.pack("<6I", leaf, subleaf, *registers)
+        state.cpuid_table, state.cpuid_count = self.engine.arena.address("cpuid"), len(rows)
+        state.tsc_multiplier = 1 << 48
+
+    def reset(self) -> None:
+        """RESET."""
+        reset(self.state, self.model.signature)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Recompute what the engine derives from registers that Python changed."""
+        self.engine.call("refresh_segments")
+        self.engine.call("refresh_mode")
+        self.engine.call("refresh_segments")
+        self.engine.call("invalidate_everything")
+        self.state.attention = 1
+
+    @property
+    def rflags(self) -> int:
+        """RFLAGS as a whole."""
+        value = self.engine.call("read_rflags")
+        assert value is not None  # cannot fault
+        return value
+
+    @rflags.setter
+    def rflags(self, value: int) -> None:
+        self.engine.call("write_rflags", value, (1 << 64) - 1)
+
+    @property
+    def instructions(self) -> int:
+        """Retired instructions."""
+        state = self.state
+        return state.instructions + state.budget_granted - state.budget & (1 << 64) - 1
+
+    def run(self, budget: int) -> HostRequest:
+        """Run up to `budget` instructions; says why it stopped."""
+        state = self.state
+        state.instructions = self.instructions
+        state.budget = state.budget_granted = budget
+        state.request = HostRequest.NONE
+        self.engine.run()
+        return HostRequest(state.request)

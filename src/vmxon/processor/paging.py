@@ -1,0 +1,209 @@
+"""Paging: from linear to physical addresses (Vol. 3A ch. 4), with second-stage translation where VMX is in the way."""
+
+from __future__ import annotations
+
+from vmxon.microcode import inline, load, microcode, store, u32, u64
+from vmxon.processor.exceptions import general_protection, page_fault
+from vmxon.processor.slots import second_stage_walk
+from vmxon.processor.state import ProcessorState as Cpu
+from vmxon.processor.tlb import SUPERVISOR, USER
+
+READ, WRITE, EXECUTE = 1, 2, 4
+"""Kinds of access, and permissions in the low bits of what a walk gives."""
+WALK = 8
+"""The access is to a paging structure (second stage only)."""
+LARGE_2M, LARGE_1G = 8, 16
+"""Marks in the low bits of what a walk gives: the linear page belongs to a large page."""
+FRAME = 0x000F_FFFF_FFFF_F000
+
+PRESENT, WRITABLE, USER_PAGE, ACCESSED, DIRTY, LARGE = 1, 2, 4, 32, 64, 128
+NO_EXECUTE = 1 << 63
+CR0_WP, CR0_PG = 1 << 16, 1 << 31
+CR4_PSE, CR4_PAE, CR4_LA57, CR4_SMEP, CR4_SMAP = 1 << 4, 1 << 5, 1 << 12, 1 << 20, 1 << 21
+EFER_NXE = 1 << 11
+
+
+@inline
+def in_memory(cpu: Cpu, physical: int) -> bool:
+    """Whether a host-physical address is RAM."""
+    return physical < cpu.memory_size
+
+
+@microcode
+def read_entry(cpu: Cpu, physical: u64, linear: u64) -> u64:
+    """A 64-bit paging entry at a guest-physical address; outside RAM it reads all ones."""
+    address = physical
+    if cpu.second_stage != 0:
+        cpu.fault_address = linear
+        address = second_stage_walk(cpu, physical, u64(READ | WALK)) & ~u64(0xFFF) | physical & 0xFFF
+    if not in_memory(cpu, address):
+        return ~u64(0)
+    return load(u64, cpu.memory + address)
+
+
+@microcode
+def mark_entry(cpu: Cpu, physical: u64, linear: u64, value: u64, wide: bool) -> None:
+    """Write back an entry with its accessed or dirty bit set."""
+    address = physical
+    if cpu.second_stage != 0:
+        cpu.fault_address = linear
+        address = second_stage_walk(cpu, physical, u64(READ | WRITE | WALK)) & ~u64(0xFFF) | physical & 0xFFF
+    if in_memory(cpu, address):
+        if wide:
+            store(u64, cpu.memory + address, value)
+        else:
+            store(u32, cpu.memory + address, u32(value))
+
+
+@inline
+def fault_code(cpu: Cpu, access: int, space: int) -> int:
+    """Error-code bits that do not depend on the walk: W/R, U/S, I/D (Vol. 3A §4.7 “Page-Fault Exceptions”)."""
+    code = u32(0)
+    if access & WRITE != 0:
+        code = code | 2
+    if space == USER:
+        code = code | 4
+    if access & EXECUTE != 0 and (cpu.efer & EFER_NXE != 0 and cpu.cr4 & CR4_PAE != 0 or cpu.cr4 & CR4_SMEP != 0):
+        code = code | 16
+    return code
+
+
+@microcode
+def walk(cpu: Cpu, linear: u64, access: u64, space: u64) -> u64:
+    """Translate for one kind of access by one class (tlb.USER, …).
+
+    Gives the guest-physical page | LARGE_ marks | the permissions that need no further look: WRITE only where the dirty bit is
+    set already. Raises #PF, or faults with SECOND_STAGE.
+    """
+    if cpu.cr0 & CR0_PG == 0:
+        return linear & FRAME | (READ | WRITE | EXECUTE)
+    if cpu.cr4 & CR4_PAE == 0:
+        return walk_32(cpu, linear, access, space)
+    table = cpu.cr3 & FRAME
+    shift = u64(39)
+    rights = u64(WRITABLE | USER_PAGE)
+    forbidden = cpu.physical_reserved
+    if cpu.efer & EFER_NXE == 0:
+        forbidden = forbidden | NO_EXECUTE
+    blocked = u64(0)
+    if cpu.long_mode == 0:
+        table = cpu.pdpte[(linear >> 30) & 3]
+        if table & PRESENT == 0:
+            page_fault(cpu, linear, fault_code(cpu, access, space))
+        table = table & FRAME
+        shift = u64(21)
+        forbidden = forbidden | 0x7FF0_0000_0000_0000
+    entry = u64(0)
+    address = u64(0)
+    while True:
+        address = table + (linear >> shift & 511) * 8
+        entry = read_entry(cpu, address, linear)
+        if entry & PRESENT == 0:
+            page_fault(cpu, linear, fault_code(cpu, access, space))
+        large = entry & LARGE != 0 and shift != 12
+        if entry & forbidden != 0 or large and (shift == 39 or entry & ((u64(1) << shift) - 1) & 0x3FFF_E000 != 0):
+            page_fault(cpu, linear, fault_code(cpu, access, space) | 9)
+        rights = rights & entry
+        blocked = blocked | entry & NO_EXECUTE
+        if shift == 12 or large:
+            break
+        if entry & ACCESSED == 0:
+            mark_entry(cpu, address, linear, entry | ACCESSED, True)
+        table = entry & FRAME
+        shift = shift - 9
+    check_rights(cpu, linear, access, space, rights, blocked)
+    wanted = entry | ACCESSED
+    if access & WRITE != 0:
+        wanted = wanted | DIRTY
+    if wanted != entry:
+        mark_entry(cpu, address, linear, wanted, True)
+    offset_mask = (u64(1) << shift) - 1
+    return leaf(cpu, entry & FRAME & ~offset_mask | linear & offset_mask & FRAME, wanted, shift)
+
+
+@inline
+def leaf(cpu: Cpu, page: int, entry: int, shift: int) -> int:
+    """What a walk gives: page, marks, and WRITE where later writes need no dirty-bit update."""
+    result = page | (READ | EXECUTE)
+    if entry & DIRTY != 0:
+        result = result | WRITE
+    if shift == 30:
+        result = result | LARGE_1G
+    elif shift > 12:
+        result = result | LARGE_2M
+    return result
+
+
+@microcode
+def check_rights(cpu: Cpu, linear: u64, access: u64, space: u64, rights: u64, blocked: u64) -> None:
+    """#PF where the access is not allowed (Vol. 3A §4.6 “Access Rights”)."""
+    bad = False
+    user_page = rights & USER_PAGE != 0
+    if space == USER:
+        bad = not user_page
+    elif user_page:
+        if access & EXECUTE != 0:
+            bad = cpu.cr4 & CR4_SMEP != 0
+        else:
+            bad = cpu.cr4 & CR4_SMAP != 0 and space == SUPERVISOR
+    if access & WRITE != 0 and rights & WRITABLE == 0 and (space == USER or cpu.cr0 & CR0_WP != 0):
+        bad = True
+    if access & EXECUTE != 0 and blocked != 0:
+        bad = True
+    if bad:
+        page_fault(cpu, linear, fault_code(cpu, access, space) | 1)
+
+
+@microcode
+def walk_32(cpu: Cpu, linear: u64, access: u64, space: u64) -> u64:
+    """32-bit paging (Vol. 3A §4.3 “32-Bit Paging”), with 4-MiB pages and PSE-36."""
+    address = (cpu.cr3 & 0xFFFF_F000) + (linear >> 22) * 4
+    word = read_entry(cpu, address & ~u64(7), linear)
+    entry = word >> ((address & 4) * 8) & 0xFFFF_FFFF
+    if entry & PRESENT == 0:
+        page_fault(cpu, linear, fault_code(cpu, access, space))
+    rights = entry & (WRITABLE | USER_PAGE)
+    page = u64(0)
+    shift = u64(12)
+    if entry & LARGE != 0 and cpu.cr4 & CR4_PSE != 0:
+        shift = u64(22)
+        high = (entry >> 13 & 0xFF) << 32
+        if entry & 1 << 21 != 0 or high & cpu.physical_reserved != 0:
+            page_fault(cpu, linear, fault_code(cpu, access, space) | 9)
+        page = entry & 0xFFC0_0000 | high | linear & 0x3F_F000
+    else:
+        if entry & ACCESSED == 0:
+            mark_entry(cpu, address, linear, entry | ACCESSED, False)
+        address = (entry & 0xFFFF_F000) + (linear >> 12 & 1023) * 4
+        word = read_entry(cpu, address & ~u64(7), linear)
+        entry = word >> ((address & 4) * 8) & 0xFFFF_FFFF
+        if entry & PRESENT == 0:
+            page_fault(cpu, linear, fault_code(cpu, access, space))
+        rights = rights & entry
+        page = entry & 0xFFFF_F000
+    check_rights(cpu, linear, access, space, rights, u64(0))
+    wanted = entry | ACCESSED
+    if access & WRITE != 0:
+        wanted = wanted | DIRTY
+    if wanted != entry:
+        mark_entry(cpu, address, linear, wanted, False)
+    return leaf(cpu, page, wanted, shift)
+
+
+@microcode
+def load_pdptes(cpu: Cpu, cr3: u64) -> None:
+    """Load the four PDPTE registers from memory; #GP(0) where a present one has a reserved bit (Vol. 3A §4.4.1)."""
+    table = cr3 & 0xFFFF_FFE0
+    values = (u64(0), u64(0), u64(0), u64(0))
+    first = read_entry(cpu, table, u64(0))
+    second = read_entry(cpu, table + 8, u64(0))
+    third = read_entry(cpu, table + 16, u64(0))
+    fourth = read_entry(cpu, table + 24, u64(0))
+    values = (first, second, third, fourth)
+    for value in values:
+        if value & PRESENT != 0 and value & (cpu.physical_reserved | 0xFFF0_0000_0000_01E6) != 0:
+            general_protection(cpu, 0)
+    cpu.pdpte[0] = first
+    cpu.pdpte[1] = second
+    cpu.pdpte[2] = third
+    cpu.pdpte[3] = fourth
