@@ -52,7 +52,7 @@ def look_again(cpu: Cpu) -> None:
 
 @microcode
 def service_events(cpu: Cpu) -> bool:
-    """True where native code may go on at cpu.rip; False where Python must act first (cpu.request, or FaultKind.HOST)."""
+    """True where native code may go on at cpu.rip; False where Python must act first on cpu.request."""
     cpu.attention = u8(0)
     cpu.single_step = u8(0)
     cpu.fault_kind = u32(FaultKind.NONE)
@@ -62,11 +62,17 @@ def service_events(cpu: Cpu) -> bool:
         cpu.attention = u8(1)
         cpu.request = u32(HostRequest.TRIPLE_FAULT)
         return False
-    taken = exit_taken(cpu, EventStage.BEFORE_TRAPS) or trap_taken(cpu) or exit_taken(cpu, EventStage.BEFORE_NMI)
-    taken = taken or nmi_taken(cpu) or exit_taken(cpu, EventStage.BEFORE_INTERRUPTS)
+    taken = deferred_taken(cpu) or exit_taken(cpu, EventStage.BEFORE_TRAPS) or trap_taken(cpu)
+    taken = (
+        taken
+        or exit_taken(cpu, EventStage.BEFORE_NMI)
+        or nmi_taken(cpu)
+        or exit_taken(cpu, EventStage.BEFORE_INTERRUPTS)
+    )
     if not taken:
         interrupt(cpu)
-    if cpu.request != 0 or cpu.fault_kind == FaultKind.HOST:
+    cpu.fault_kind = u32(FaultKind.NONE)
+    if cpu.request != 0:
         cpu.attention = u8(1)
         return False
     if taken:
@@ -105,6 +111,8 @@ def expire_shadows(cpu: Cpu) -> None:
 @microcode
 def note_single_step(cpu: Cpu) -> None:
     """The instruction that began with TF set has retired: a single-step trap is pending."""
+    if cpu.step_armed != 0 and cpu.step_operation != cpu.vmx_operation:
+        cpu.step_armed = u8(0)
     if cpu.step_armed != 0 and ticks(cpu) != cpu.step_ticks:
         cpu.step_armed = u8(0)
         cpu.pending_debug = cpu.pending_debug | Dr6.bs.mask
@@ -116,10 +124,26 @@ def arm_single_step(cpu: Cpu) -> None:
     if cpu.rflags_other & Rflags.tf.mask != 0:
         if cpu.step_armed == 0:
             cpu.step_armed = u8(1)
+            cpu.step_operation = cpu.vmx_operation
             cpu.step_ticks = ticks(cpu)
         look_again(cpu)
     else:
         cpu.step_armed = u8(0)
+
+
+@microcode
+def deferred_taken(cpu: Cpu) -> bool:
+    """Deliver the exception that a task switch left for the new task."""
+    if cpu.deferred == 0:
+        return False
+    record_event(cpu, cpu.deferred_vector, u8(HARDWARE_EXCEPTION))
+    cpu.fault_error = cpu.deferred_error
+    cpu.fault_has_error = cpu.deferred_has_error
+    cpu.fault_address = cpu.deferred_address
+    deliver(cpu)
+    if delivered(cpu):
+        cpu.deferred = u8(0)
+    return True
 
 
 @microcode

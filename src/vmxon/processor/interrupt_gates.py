@@ -41,7 +41,7 @@ from vmxon.processor.segmentation import SegmentRules, event_is_external, is_nul
 from vmxon.processor.stack import set_stack_pointer
 from vmxon.processor.state import CodeSize, Segment
 from vmxon.processor.state import ProcessorState as Cpu
-from vmxon.processor.tasks import TaskSource, push_task_error, switch_task
+from vmxon.processor.tasks import TaskSource, switch_task
 
 RSP = 4
 FIRST_SOFTWARE, PRIVILEGED_SOFTWARE = 4, 5
@@ -144,8 +144,6 @@ def transfer_protected(cpu: Cpu) -> None:
         enter_handler(cpu, u32, gate, (gate & 0xFFFF) | (gate >> 32 & 0xFFFF_0000))
     else:
         switch_task(cpu, gate >> 16 & 0xFFFF, TaskSource.GATE, return_address(cpu), pushed_flags(cpu))
-        if cpu.delivering_has_error != 0:
-            push_task_error(cpu)
 
 
 @microcode

@@ -180,4 +180,5 @@ def complete(cpu: Cpu) -> None:
     cpu.activity = u8(0)
     cpu.step_armed = u8(0)
     cpu.fault_kind = u32(FaultKind.NONE)
+    cpu.memory_latch_count = u64(0)
     commit_stores(cpu)

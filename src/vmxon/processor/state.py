@@ -182,10 +182,18 @@ class ProcessorState(State):
     """1 where the dispatcher must look for events before the next block."""
     pending_debug = scalar(u64)
     """Pending debug exceptions, as in the VMCS."""
+    deferred = scalar(u8)
+    """1 where the exception below waits for delivery at cpu.rip: it came up after its instruction had replaced the state."""
+    deferred_has_error = scalar(u8)
+    deferred_vector = scalar(u32)
+    deferred_error = scalar(u32)
+    deferred_address = scalar(u64)
     event_stage = scalar(u8)
     """Which place in the order of events `intercept_windows` is asked about, see processor/events.py."""
     step_armed = scalar(u8)
     """1 where RFLAGS.TF was 1 when the instruction at tick `step_ticks` began: its end is a single-step trap."""
+    step_operation = scalar(u8)
+    """cpu.vmx_operation at that time: a VM exit or entry in between ends the matter."""
     step_ticks = scalar(u64)
     shadow_ticks = scalar(u64)
     """The tick after STI, MOV SS or POP SS: the shadow lasts as long as no further instruction has retired."""

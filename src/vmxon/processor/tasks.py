@@ -1,7 +1,7 @@
 """Task switches through 16- and 32-bit TSSs (Vol. 3A §7.3 “Task Switching”).
 
-Everything about the two TSSs is checked and translated before the first write. Then the new task is the present one: what goes
-wrong while its segments are loaded is an exception of the new task, at its first instruction.
+Everything about the two TSSs is checked and translated before the first write. Then the new task is the present one: what
+goes wrong while its segments are loaded is an exception of the new task, at its first instruction (cpu.deferred).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from vmxon.arch.control import Cr0
 from vmxon.arch.exceptions import Vector
 from vmxon.arch.flags import Rflags
 from vmxon.arch.segments import SystemType
-from vmxon.microcode import IntType, inline, load, microcode, store, u8, u16, u32, u64
+from vmxon.microcode import IntType, attempt, fault, inline, load, microcode, store, u8, u16, u32, u64
 from vmxon.processor.control import uses_pdptes
 from vmxon.processor.descriptors import (
     BUSY,
@@ -27,7 +27,7 @@ from vmxon.processor.descriptors import (
     set_system_segment,
     type_pointer,
 )
-from vmxon.processor.exceptions import general_protection, invalid_tss, not_present, raise_with_code
+from vmxon.processor.exceptions import abandon, general_protection, invalid_tss, not_present, raise_with_code
 from vmxon.processor.flags import write_rflags
 from vmxon.processor.inner_stack import stack_frame
 from vmxon.processor.memory import readable_system, writable_system
@@ -35,8 +35,8 @@ from vmxon.processor.paging import load_pdptes
 from vmxon.processor.segmentation import refresh_mode
 from vmxon.processor.slots import intercept_task_switch
 from vmxon.processor.stack import set_stack_pointer
+from vmxon.processor.state import FaultKind, Segment
 from vmxon.processor.state import ProcessorState as Cpu
-from vmxon.processor.state import Segment
 from vmxon.processor.task_segments import load_task_segments, set_unloaded_segments
 from vmxon.processor.time import ticks
 from vmxon.processor.tlb import invalidate_space
@@ -94,10 +94,27 @@ def switch_task(cpu: Cpu, selector: u64, source: int, return_rip: u64, flags: u6
     cpu.cr0 = cpu.cr0 | Cr0.ts.mask
     cpu.dr[7] = cpu.dr[7] & ~u64(LOCAL_BREAKPOINTS)
     nested = u64(Rflags.nt.mask) if source in NESTING else u64(0)
-    if wide:
-        enter_task_32(cpu, new_pointer, nested)
-    else:
-        enter_task_16(cpu, new_pointer, nested)
+    entered = (
+        attempt(enter_task_32, cpu, new_pointer, nested) if wide else attempt(enter_task_16, cpu, new_pointer, nested)
+    )
+    if entered and source == TaskSource.GATE and cpu.delivering_has_error != 0:
+        entered = attempt(push_task_error, cpu)
+    if not entered:
+        defer_fault(cpu)
+
+
+@microcode
+def defer_fault(cpu: Cpu) -> None:
+    """The new task's first exception: its instruction pointer is loaded, so the old instruction cannot carry it."""
+    if cpu.fault_kind == FaultKind.EXCEPTION:
+        cpu.deferred = u8(1)
+        cpu.deferred_vector = cpu.fault_vector
+        cpu.deferred_error = cpu.fault_error
+        cpu.deferred_has_error = cpu.fault_has_error
+        cpu.deferred_address = cpu.fault_address
+        cpu.attention = u8(1)
+        abandon(cpu)
+    fault()
 
 
 @microcode
