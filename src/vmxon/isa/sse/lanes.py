@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from vmxon.isa.operands import MemoryOperand, XmmOperand
-from vmxon.microcode import IntType, inline, u64
+from vmxon.microcode import IntType, inline, microcode, u64
 from vmxon.processor.simd import check_sse
 from vmxon.processor.state import ProcessorState as Cpu
 
@@ -15,8 +15,8 @@ Lane = Callable[[IntType, int, int], int]
 """An operation on two elements of a type."""
 
 
-@inline
-def each_lane(kind: IntType, operation: Lane, left: int, right: int) -> int:
+@microcode
+def each_lane(kind: IntType, operation: Lane, left: u64, right: u64) -> u64:
     """operation(kind, l, r) for the elements l, r of two halves."""
     result = u64(0)
     for position in range(0, 64, kind.bits):

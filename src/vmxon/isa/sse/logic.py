@@ -9,7 +9,7 @@ from vmxon.isa.operands import Operand, XmmOperand
 from vmxon.isa.sse.lanes import Vector, halves
 from vmxon.isa.sse.packed_arithmetic import packed
 from vmxon.isa.table import Form, instruction
-from vmxon.microcode import IntType, inline, u16, u32, u64
+from vmxon.microcode import IntType, inline, microcode, u16, u32, u64
 from vmxon.processor.simd import check_sse
 from vmxon.processor.state import ProcessorState as Cpu
 
@@ -135,8 +135,8 @@ def shift_right_signed(kind: IntType, value: int, count: int) -> int:
     return kind(kind.signed(value) >> kind.signed(limited))
 
 
-@inline
-def shift_half(kind: IntType, operation: Shift, half: int, count: int) -> int:
+@microcode
+def shift_half(kind: IntType, operation: Shift, half: u64, count: u64) -> u64:
     """Shift each element of a half."""
     result = u64(0)
     for position in range(0, 64, kind.bits):

@@ -28,7 +28,7 @@ from vmxon.isa.sse.lanes import (
     subtract_unsigned,
 )
 from vmxon.isa.table import Form, instruction
-from vmxon.microcode import i16, i32, inline, u8, u16, u32, u64
+from vmxon.microcode import i16, i32, inline, microcode, u8, u16, u32, u64
 from vmxon.processor.state import ProcessorState as Cpu
 
 F = TypeVar("F", bound=Callable[..., None])
@@ -239,8 +239,8 @@ def pmuludq(cpu: Cpu, destination: XmmOperand, source: Vector) -> None:
     halves(cpu, destination, source, multiply_even)
 
 
-@inline
-def multiply_add(left: int, right: int) -> int:
+@microcode
+def multiply_add(left: u64, right: u64) -> u64:
     """Sums of two products of signed words, in doublewords."""
     result = u64(0)
     for position in (0, 32):
@@ -256,8 +256,8 @@ def pmaddwd(cpu: Cpu, destination: XmmOperand, source: Vector) -> None:
     halves(cpu, destination, source, multiply_add)
 
 
-@inline
-def sum_of_distances(left: int, right: int) -> int:
+@microcode
+def sum_of_distances(left: u64, right: u64) -> u64:
     """The sum of |left - right| over eight bytes."""
     total = u64(0)
     for position in range(0, 64, 8):

@@ -6,7 +6,7 @@ from vmxon.isa.operands import Operand, XmmOperand
 from vmxon.isa.sse.lanes import Vector, clamp
 from vmxon.isa.sse.packed_arithmetic import packed
 from vmxon.isa.table import Form, instruction
-from vmxon.microcode import IntType, inline, u8, u16, u32, u64
+from vmxon.microcode import IntType, inline, microcode, u8, u16, u32, u64
 from vmxon.processor.simd import LOW_SINGLE, check_sse
 from vmxon.processor.state import ProcessorState as Cpu
 
@@ -18,8 +18,8 @@ def pick32(low: int, high: int, selector: int) -> int:
     return (half >> ((selector & 1) << 5)) & LOW_SINGLE
 
 
-@inline
-def shuffle_words(half: int, order: int) -> int:
+@microcode
+def shuffle_words(half: u64, order: u64) -> u64:
     """Four words of a half in the order of an immediate (u64)."""
     result = u64(0)
     for index in range(4):
@@ -84,8 +84,8 @@ def shufpd(cpu: Cpu, destination: XmmOperand, source: Vector, order: Operand) ->
     destination.write_halves(first, low if by & 2 == 0 else high)
 
 
-@inline
-def interleave(kind: IntType, left: int, right: int, start: int) -> int:
+@microcode
+def interleave(kind: IntType, left: u64, right: u64, start: int) -> u64:
     """Elements of two halves from bit `start` on, alternating."""
     result = u64(0)
     for index in range(32 // kind.bits):
@@ -191,8 +191,8 @@ def unpckhpd(cpu: Cpu, destination: XmmOperand, source: Vector) -> None:
     unpack_high(cpu, destination, source, u64)
 
 
-@inline
-def narrow_half(kind: IntType, half: int, lowest: int, highest: int) -> int:
+@microcode
+def narrow_half(kind: IntType, half: u64, lowest: int, highest: int) -> u64:
     """Signed elements of twice the width of `kind`, clamped and packed into the low part of a u64."""
     result = u64(0)
     wide = kind.signed.double

@@ -21,9 +21,6 @@ NEAREST, DOWNWARD, UPWARD, TOWARD_ZERO = range(4)
 DENORMALS_ARE_ZERO = 1 << 14
 FLUSH_TO_ZERO = 1 << 15
 
-WRAP = 24576
-"""What the response to an unmasked x87 overflow or underflow takes from or adds to the exponent (Vol. 1 §8.5.4, §8.5.5)."""
-
 ABSENT = -0x20000
 """The exponent of an unpacked zero: below every other."""
 
@@ -51,6 +48,14 @@ class Format:
     def fraction_bits(self) -> int:
         """Bits of fraction in an encoding with an implied integer bit."""
         return self.precision - 1
+
+    @property
+    def wrap(self) -> int:
+        """What the response to an unmasked overflow or underflow takes from or adds to the exponent (Vol. 1 §8.5.4, §8.5.5).
+
+        24576 in a register; singles and doubles are then not stored at all.
+        """
+        return 3 << (self.exponent_bits - 2)
 
     @property
     def sign(self) -> int:

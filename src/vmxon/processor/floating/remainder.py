@@ -21,6 +21,8 @@ from vmxon.processor.floating.rounding import normalize, round_to_integer
 
 INCOMPLETE = 1 << 10
 """C2: the reduction is only partial."""
+NO_QUOTIENT = 1
+"""In place of condition bits: C0, C3 and C1 tell nothing."""
 STEP_BASE, STEP_MASK = 32, 31
 """A partial reduction takes 32 to 63 bits off the quotient, as processors do (Vol. 2A “FPREM”: the amount is theirs to choose)."""
 
@@ -38,10 +40,10 @@ def remainder_extended(
     """Partial remainder of left / right: head, significand, flags, condition bits. The quotient is truncated, or rounded where `nearest`."""
     if not (is_ordinary(left_head, left) & is_ordinary(right_head, right)):
         head, significand, flags = propagate_extended(left_head, left, right_head, right)
-        return head, significand, flags, u32(0)
+        return head, significand, flags, u32(NO_QUOTIENT)
     if is_infinite(left_head, left) | (right == 0):
         head, significand, flags = invalid_extended()
-        return head, significand, flags, u32(0)
+        return head, significand, flags, u32(NO_QUOTIENT)
     denormal = denormal_flag(left_head, left) | denormal_flag(right_head, right)
     if (left == 0) | is_infinite(right_head, right):
         return left_head, left, denormal, u32(0)
@@ -89,9 +91,9 @@ def remainder_extended(
         conditions = quotient_conditions(quotient)
     if rest == 0:
         return left_head & SIGN, u64(0), denormal, conditions
-    exponent, significand = normalize(place + 64, rest)
-    head, rounded, flags = round_extended(sign, exponent, significand, control, denormal)
-    return head, rounded, flags, conditions
+    exponent, exact = normalize(place + 64, rest)
+    head, significand, flags = round_extended(sign, exponent, exact, control, denormal)
+    return head, significand, flags, conditions
 
 
 SCALE_LIMIT = 0x10000

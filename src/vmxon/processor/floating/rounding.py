@@ -13,7 +13,6 @@ from vmxon.processor.floating.formats import (
     ROUNDED_UP,
     UNDERFLOW,
     UPWARD,
-    WRAP,
     Format,
 )
 
@@ -47,7 +46,8 @@ def round_finite(target: Format, sign: bool, exponent: i32, significand: u128, c
     """Round significand / 2^127 · 2^exponent, bit 127 set, to `target`: exponent, significand with the integer bit in bit 63, flags.
 
     A denormal or zero comes back with bit 63 clear and the lowest exponent, infinity with one above the highest. Tininess is
-    detected after rounding. The flags include C1 (rounded up).
+    detected after rounding. The flags include C1 (rounded up). Where overflow or underflow is unmasked, the exponent is wrapped
+    into the range; what is beyond even that is infinity or zero.
     """
     lost = 128 - target.precision
     unit, half, below = 1 << (64 - target.precision), 1 << (lost - 1), (1 << lost) - 1
@@ -64,7 +64,9 @@ def round_finite(target: Format, sign: bool, exponent: i32, significand: u128, c
         )
         if tiny & ((control & UNDERFLOW) == 0):
             flags = u32(UNDERFLOW)
-            place = exponent + WRAP
+            place = exponent + target.wrap
+            if place < target.lowest:
+                return i32(target.lowest), u64(0), u32(UNDERFLOW | PRECISION)
         elif tiny & ((control & FLUSH_TO_ZERO) != 0):
             return i32(target.lowest), u64(0), u32(UNDERFLOW | PRECISION)
         else:
@@ -84,7 +86,9 @@ def round_finite(target: Format, sign: bool, exponent: i32, significand: u128, c
                 place = place + 1
     if place > target.bias:
         if control & OVERFLOW == 0:
-            return place - WRAP, kept, flags | OVERFLOW
+            if place - target.wrap > target.bias:
+                return i32(target.bias + 1), u64(1 << 63), u32(OVERFLOW | PRECISION | ROUNDED_UP)
+            return place - target.wrap, kept, flags | OVERFLOW
         away = (mode == NEAREST) | ((mode == DOWNWARD) & sign) | ((mode == UPWARD) & (not sign))
         if away:
             return i32(target.bias + 1), u64(1 << 63), u32(OVERFLOW | PRECISION | ROUNDED_UP)

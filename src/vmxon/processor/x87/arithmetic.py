@@ -6,7 +6,7 @@ from vmxon.microcode import inline, microcode, u16, u32, u64
 from vmxon.processor.floating.extended import INDEFINITE, INDEFINITE_HEAD, calculate_extended, root_extended
 from vmxon.processor.floating.extended_convert import extract_extended, integral_extended
 from vmxon.processor.floating.formats import INVALID, ROUNDED_UP, STACK_FAULT
-from vmxon.processor.floating.remainder import remainder_extended, scale_extended
+from vmxon.processor.floating.remainder import NO_QUOTIENT, remainder_extended, scale_extended
 from vmxon.processor.floating.simd import Operation
 from vmxon.processor.state import ProcessorState as Cpu
 from vmxon.processor.x87.registers import (
@@ -115,7 +115,7 @@ def remainder_top(cpu: Cpu, nearest: int) -> None:
         nearest, head(cpu, 0), significand(cpu, 0), head(cpu, 1), significand(cpu, 1), u32(cpu.x87_control)
     )
     refused = report(cpu, flags)
-    if flags & INVALID != 0:
+    if refused | (conditions == NO_QUOTIENT):
         cpu.x87_status = u16(cpu.x87_status & ~u16(C2))
     else:
         cpu.x87_status = u16((u32(cpu.x87_status) & ~u32(CONDITIONS)) | conditions)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from vmxon.microcode import inline, microcode, u16, u32, u64
 from vmxon.processor.exceptions import device_not_available, x87_error
 from vmxon.processor.floating.extended import INDEFINITE, INDEFINITE_HEAD
-from vmxon.processor.floating.formats import BEFORE, INVALID, OVERFLOW, ROUNDED_UP, STACK_FAULT, UNDERFLOW
+from vmxon.processor.floating.formats import BEFORE, INVALID, ROUNDED_UP, STACK_FAULT
 from vmxon.processor.state import ProcessorState as Cpu
 
 C0, C1, C2, C3 = 1 << 8, 1 << 9, 1 << 10, 1 << 14
@@ -117,29 +117,38 @@ def summarize(cpu: Cpu) -> None:
 @microcode
 def report(cpu: Cpu, flags: u32) -> bool:
     """Record exceptions and C1; True where an unmasked exception forbids any result in a register."""
-    cpu.x87_status = u16((u32(cpu.x87_status) & ~u32(C1)) | flags)
     unmasked = flags & ~u32(cpu.x87_control) & FLAGS
+    refused = unmasked & BEFORE != 0
+    found = flags
+    if refused & (flags & STACK_FAULT == 0):
+        # There is no result, hence no exception of a result and no rounding.
+        found = flags & BEFORE
+    status = (u32(cpu.x87_status) & ~u32(C1)) | found
     if unmasked != 0:
-        cpu.x87_status = cpu.x87_status | (SUMMARY | BUSY)
-    return unmasked & BEFORE != 0
-
-
-@inline
-def report_store(cpu: Cpu, flags: int) -> bool:
-    """The same for a result that goes to memory: unmasked overflow and underflow forbid it too."""
-    refused = flags & ~u32(cpu.x87_control) & (BEFORE | OVERFLOW | UNDERFLOW) != 0
-    report(cpu, flags)
+        status = status | (SUMMARY | BUSY)
+    cpu.x87_status = u16(status)
     return refused
 
 
 @microcode
 def push(cpu: Cpu, new_head: u32, new_significand: u64, flags: u32) -> None:
-    """Push a number that was loaded with `flags`; overflow of the stack comes first (Vol. 1 §8.5.1.1 “Stack Overflow or Underflow”)."""
+    """Push a number that was loaded with `flags`; a denormal is pushed even where that is unmasked.
+
+    Overflow of the stack comes first (Vol. 1 §8.5.1.1 “Stack Overflow or Underflow Exception (#IS)”).
+    """
     if is_empty(cpu, 7):
-        if not report(cpu, flags):
+        report(cpu, flags)
+        if flags & ~u32(cpu.x87_control) & INVALID == 0:
             rotate(cpu, 7)
             put(cpu, 0, new_head, new_significand)
-    elif not report(cpu, u32(INVALID | STACK_FAULT | ROUNDED_UP)):
+    else:
+        push_indefinite(cpu, u32(INVALID | STACK_FAULT | ROUNDED_UP))
+
+
+@microcode
+def push_indefinite(cpu: Cpu, flags: u32) -> None:
+    """The masked response to a stack fault of a load."""
+    if not report(cpu, flags):
         rotate(cpu, 7)
         put(cpu, 0, u32(INDEFINITE_HEAD), u64(INDEFINITE))
 

@@ -16,7 +16,7 @@ from vmxon.processor.floating.extended_convert import (
     narrow_integer,
     widen,
 )
-from vmxon.processor.floating.formats import BEFORE, INVALID, OVERFLOW, STACK_FAULT, UNDERFLOW, Format
+from vmxon.processor.floating.formats import BEFORE, INVALID, OVERFLOW, PRECISION, ROUNDED_UP, STACK_FAULT, UNDERFLOW, Format
 from vmxon.processor.state import ProcessorState as Cpu
 from vmxon.processor.x87.registers import (
     clear_c1,
@@ -24,6 +24,7 @@ from vmxon.processor.x87.registers import (
     is_empty,
     pops,
     push,
+    push_indefinite,
     put,
     report,
     significand,
@@ -46,8 +47,7 @@ def load_real(cpu: Cpu, source: Format, bits: u64) -> None:
 def load_register(cpu: Cpu, index: u32) -> None:
     """Push ST(index)."""
     if is_empty(cpu, index):
-        # An empty source is reported as an underflow, and the indefinite is pushed.
-        push(cpu, u32(INDEFINITE_HEAD), u64(INDEFINITE), u32(UNDERFLOWED))
+        push_indefinite(cpu, u32(UNDERFLOWED))
         return
     push(cpu, head(cpu, index), significand(cpu, index), u32(0))
 
@@ -93,9 +93,10 @@ def is_refused(cpu: Cpu, flags: int) -> bool:
 @microcode
 def finish_store(cpu: Cpu, count: int, flags: u32) -> None:
     """Report what a store to memory met, and pop unless that is refused."""
-    refused = is_refused(cpu, flags)
-    report(cpu, flags)
-    if not refused:
+    if is_refused(cpu, flags):
+        report(cpu, flags & ~u32(PRECISION | ROUNDED_UP))
+    else:
+        report(cpu, flags)
         pops(cpu, count)
 
 
