@@ -11,7 +11,8 @@ from vmxon.arch.model_registers import cr4_bits, efer_bits
 from vmxon.engine.build import Image, Progress, obtain
 from vmxon.engine.native import Engine, Library
 from vmxon.machine.modes import reset
-from vmxon.processor.state import HostRequest, ProcessorState
+from vmxon.processor.state import CodeSize, HostRequest, ProcessorState, Segment
+from vmxon.vmx.model import describe_vmx
 
 
 @cache
@@ -59,6 +60,7 @@ class Processor:
             part[24 * index : 24 * index + 24] = struct.pack("<6I", leaf, subleaf, *registers)
         state.cpuid_table, state.cpuid_count = self.engine.arena.address("cpuid"), len(rows)
         state.tsc_multiplier = 1 << 48
+        describe_vmx(state, self.engine.vmx_memory, model)
 
     def reset(self) -> None:
         """RESET."""
@@ -89,6 +91,21 @@ class Processor:
         """Retired instructions."""
         state = self.state
         return state.instructions + state.budget_granted - state.budget & (1 << 64) - 1
+
+    def code_bytes(self) -> bytes:
+        """The bytes at RIP, up to 15, as far as they are mapped."""
+        state = self.state
+        base = 0 if state.code_size == CodeSize.BITS64 else state.segments[Segment.CS].base
+        linear = base + state.rip
+        code = b""
+        while len(code) < 15:
+            page = self.engine.call("translate_read", linear + len(code))
+            if page is None:
+                state.fault_kind = 0
+                break
+            at = linear + len(code)
+            code += self.engine.read_physical(page & ~0xFFF | at & 0xFFF, min(15 - len(code), 0x1000 - (at & 0xFFF)))
+        return code
 
     def run(self, budget: int) -> HostRequest:
         """Run up to `budget` instructions; says why it stopped."""

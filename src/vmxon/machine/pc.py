@@ -1,0 +1,190 @@
+"""The bare machine: a processor with VMX, memory and a board of devices, run by its event loop."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from vmxon.arch.cpuid import Model
+from vmxon.devices.disk import AtaDrive
+from vmxon.errors import GuestStopped, TimedOut, TripleFault, UnsupportedInstruction
+from vmxon.machine.board import EPOCH, Board, Sinks
+from vmxon.machine.pace import Pace
+from vmxon.machine.processor import Processor
+from vmxon.machine.shutdown import triple_fault
+from vmxon.processor.state import HostRequest
+
+SLICE = 20_000_000
+"""Longest stretch of native code, in instructions: how long Ctrl-C and keys may wait."""
+FOREVER = 1 << 62
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """When to stop a run that does not end by itself."""
+
+    seconds: float | None = None
+    instructions: int | None = None
+
+
+class Pc:
+    """A PC; `inbox` takes calls from other threads (keys, serial input), which run between two instructions."""
+
+    def __init__(
+        self,
+        model: Model,
+        memory_size: int,
+        *,
+        serial: Callable[[int], None],
+        debug_console: Callable[[int], None],
+        drives: Sequence[AtaDrive | None] = (),
+        base_time: datetime = EPOCH,
+        pace: Pace | None = None,
+    ) -> None:
+        self.processor = Processor(model, memory_size)
+        self.state = self.processor.state
+        self.pace = pace or Pace()
+        self.exit_value: int | None = None
+        self.reset_wanted = False
+        self.board = Board(
+            self.processor.engine.memory, Sinks(serial, debug_console, self._leave, self._want_reset), drives, base_time
+        )
+        self.board.pic.output.connect(self._interrupt)
+        self.board.program_timer()
+        self.interactive = False
+        """Somebody may type: idle time passes at the pace of the wall clock."""
+        self.inbox: list[Callable[[], None]] = []
+        self.arrived = threading.Event()
+        self.services: dict[int, Callable[[], None]] = {
+            HostRequest.PORT_READ: self._port_read,
+            HostRequest.PORT_WRITE: self._port_write,
+            HostRequest.MEMORY_READ: self._memory_read,
+            HostRequest.MEMORY_WRITE: self._memory_write,
+            HostRequest.ACKNOWLEDGE: self._acknowledge,
+            HostRequest.HALT: self._halt,
+            HostRequest.TRIPLE_FAULT: self._triple_fault,
+            HostRequest.MISSING: self._missing,
+        }
+
+    # Outside input.
+    def post(self, call: Callable[[], None]) -> None:
+        """Have `call` run in the machine's thread before the next instruction; safe from any thread."""
+        self.inbox.append(call)
+        self.arrived.set()
+
+    def _serve_inbox(self) -> None:
+        self.arrived.clear()
+        calls, self.inbox = self.inbox, []
+        for call in calls:
+            call()
+
+    # The loop.
+    def run(self, limits: Limits | None = None) -> int | None:
+        """Run until the guest writes to isa-debug-exit (its value) or stops for good (None).
+
+        Raises:
+            TimedOut: a limit was reached.
+            GuestStopped: triple fault, or a halt that nothing can end.
+            UnsupportedInstruction: an instruction that vmxon lacks.
+        """
+        limits = limits or Limits()
+        started = time.monotonic()
+        state, processor, clock = self.state, self.processor, self.board.clock
+        while self.exit_value is None:
+            if self.inbox:
+                self._serve_inbox()
+            if limits.seconds is not None and time.monotonic() - started > limits.seconds:
+                raise TimedOut(f"the guest did not end within {limits.seconds:g} s", where=self._place())
+            now = processor.instructions + state.idle_ticks
+            clock.run_until(self.pace.time_of(now))
+            budget = self._until_deadline(now)
+            if limits.instructions is not None:
+                left = limits.instructions - processor.instructions
+                if left <= 0:
+                    raise TimedOut(f"the guest did not end within {limits.instructions:,} instructions", where=self._place())
+                budget = min(budget, left)
+            request = processor.run(budget)
+            clock.now = self.pace.time_of(processor.instructions + state.idle_ticks)
+            service = self.services.get(request)
+            if service is not None:
+                service()
+            if self.reset_wanted:
+                raise GuestStopped("the guest asked for a reset", where=self._place())
+        return self.exit_value
+
+    def _until_deadline(self, now: int) -> int:
+        deadline = self.board.clock.next_deadline()
+        if deadline is None:
+            return SLICE
+        return max(1, min(SLICE, self.pace.ticks_at(deadline) - now))
+
+    def _place(self) -> str:
+        return f"RIP {self.state.rip:#018x}"
+
+    # What native code asks for.
+    def _port_read(self) -> None:
+        state = self.state
+        address, size = state.request_address, state.request_size
+        state.latch_value = self.board.bus.read(address, size)
+        state.latch_address, state.latch_size, state.latch_valid = address, size, 1
+
+    def _port_write(self) -> None:
+        state = self.state
+        self.board.bus.write(state.request_address, state.request_size, state.request_value)
+
+    def _memory_read(self) -> None:
+        state = self.state
+        count = state.memory_latch_count
+        if count >= 8:
+            raise GuestStopped("one instruction reads more than 64 bytes of device memory", where=self._place())
+        state.memory_latch_address[count] = state.request_address
+        state.memory_latch_value[count] = (1 << 64) - 1
+        state.memory_latch_count = count + 1
+
+    def _memory_write(self) -> None:
+        """Nothing answers outside RAM yet: the store is lost, as on an empty bus."""
+
+    def _interrupt(self, level: bool) -> None:
+        self.state.interrupt_line = int(level)
+        self.state.attention = 1
+
+    def _acknowledge(self) -> None:
+        self.state.acknowledged_vector = self.board.pic.acknowledge()
+        self.state.acknowledged = 1
+        self.state.attention = 1
+
+    def _halt(self) -> None:
+        deadline = self.board.clock.next_deadline()
+        if not self.processor.rflags & 0x200 and not self.state.nmi_pending and not self.inbox:
+            raise GuestStopped("the guest halted with interrupts off", where=self._place())
+        if deadline is None and not self.interactive:
+            raise GuestStopped("the guest halted and no device will wake it", where=self._place())
+        now = self.board.clock.now
+        if self.interactive:
+            wait = None if deadline is None else max(0, deadline - now) / 1e9
+            before = time.monotonic()
+            self.arrived.wait(min(wait, 1.0) if wait is not None else 1.0)
+            passed = int((time.monotonic() - before) * 1e9)
+            target = now + passed if deadline is None else min(deadline, now + max(passed, 1))
+        else:
+            target = deadline if deadline is not None else now
+        ticks = self.pace.ticks_at(target) - self.processor.instructions
+        self.state.idle_ticks = max(self.state.idle_ticks, ticks)
+
+    def _triple_fault(self) -> None:
+        raise TripleFault(triple_fault(self.processor))
+
+    def _missing(self) -> None:
+        state = self.state
+        mnemonics = self.processor.image.facts["mnemonics"]
+        assert isinstance(mnemonics, list)  # written by engine.build
+        raise UnsupportedInstruction(self.processor.code_bytes(), str(mnemonics[state.request_value]), state.rip)
+
+    def _leave(self, value: int) -> None:
+        self.exit_value = value
+
+    def _want_reset(self) -> None:
+        self.reset_wanted = True
