@@ -119,6 +119,7 @@ def build(progress: Progress | None = None, helpers: int | None = None) -> Image
     facts: dict[str, object] = {
         "mnemonics": tables.mnemonics,
         "features": tables.features,
+        "handlers": len(tables.handlers) + 3,
         "exports": [
             [signature.name, [getattr(p, "bits", 0) for p in signature.parameters], len(signature.results), signature.can_fault]
             for signature in map(translation.signature, EXPORTS)

@@ -37,12 +37,19 @@ class Library:
             self.jit.add_object_file(llvm.ObjectFileRef.from_data(data))
         self.jit.finalize_object()
         self.handler_table = self.jit.get_global_value_address("handler_table")
+        self.handler_count = cast(int, image.facts["handlers"])
         special = self.jit.get_global_value_address("special_table")
         self.run_address, self.stop_address, self.stale_address = (ctypes.c_uint64 * 3).from_address(special)
         self.run = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(self.run_address)
         exports = cast(list[tuple[str, list[int], int, bool]], image.facts["exports"])
         table = (ctypes.c_uint64 * len(exports)).from_address(self.jit.get_global_value_address("export_table"))
         self.functions = {row[0].rsplit(".", 1)[-1]: _bind(int(table[n]), *row[1:]) for n, row in enumerate(exports)}
+
+
+    def handler_addresses(self) -> list[int]:
+        """The addresses of all handlers, the three of engine.pseudo first."""
+        count = self.handler_count
+        return list((ctypes.c_uint64 * count).from_address(self.handler_table))
 
 
 class _Pair(ctypes.Structure):
@@ -107,10 +114,12 @@ class Engine:
             raise ValueError(f"memory size {memory_size:#x} is no multiple of 4096")
         self.library, self.memory_size = library, memory_size
         image = library.image
-        tables = {"starts": image.starts, "candidates": image.candidates, "slots": image.slots}
+        handlers = b"".join(address.to_bytes(8, "little") for address in library.handler_addresses()[3:])
+        tables = {"starts": image.starts, "candidates": image.candidates, "slots": image.slots, "handlers": handlers}
         room = DecodeTables.size + sum(len(t) + 64 for t in tables.values())
         self.arena = Arena(memory_size, room)
         self.memory = self.arena.part("memory", memory_size)
+        self.vmx_memory = Memory(self.arena.part("vmx_memory", VMX_MEMORY_SIZE), self.arena.address("vmx_memory"))
         self.state = ProcessorState(Memory(self.arena.part("state", TLB_OFFSET), self.arena.base))
         self._place_tables(tables, room)
         self._point(memory_size)
@@ -125,9 +134,7 @@ class Engine:
             part[at : at + len(data)] = data
             setattr(decoder, name, start + at)
             at = (at + len(data) + 63) & ~63
-        handlers = (ctypes.c_uint64 * 3).from_address(self.library.handler_table)
-        decoder.undefined, decoder.too_long, decoder.missing = (int(h) for h in handlers)
-        decoder.handlers = self.library.handler_table + 3 * 8
+        decoder.undefined, decoder.too_long, decoder.missing = self.library.handler_addresses()[:3]
         self.state.decode_tables = start
 
     def _point(self, memory_size: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 
 from vmxon.engine.dispatch import dispatch
 from vmxon.engine.encoding import Tables, build_tables
@@ -30,13 +31,19 @@ class Unit:
     text: str
 
 
+@cache
+def tables_of_sources() -> Tables:
+    """The decode tables, with every module of the instruction table loaded."""
+    load_all()
+    return build_tables()
+
+
 class Translation:
     """The whole engine as LLVM IR; `units()` yields modules while it translates, so that compilers can start early."""
 
     def __init__(self, exports: tuple[Callable[..., object], ...]) -> None:
-        load_all()
         self.program: Program[str] = Program(LlvmEmitter)
-        self.tables: Tables = build_tables()
+        self.tables: Tables = tables_of_sources()
         self.exports = exports
         self.roots = [dispatch, *exports]
         self.dispatch = dispatch

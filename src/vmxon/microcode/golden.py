@@ -221,12 +221,17 @@ class PythonEmitter:
 
     def function(self, signature: Signature, results: list[Variable], dead: bool) -> tuple[str, list[int]]:
         """Source text of the function, and the source line of each line of it."""
-        names = ["cpu" if not isinstance(kind, IntType) and index == 0 else f"p{index}" for index, kind in enumerate(signature.parameters)]
-        value = ", ".join(v.text for v in results)
-        lines: list[str] = [f"def function({', '.join(names)}):"]
+        names = [
+            "cpu" if not isinstance(kind, IntType) and index == 0 else f"p{index}" for index, kind in enumerate(signature.parameters)
+        ]
+        return self.render(names, ", ".join(v.text for v in results), dead)
+
+    def render(self, parameters: list[str], value: str, dead: bool) -> tuple[str, list[int]]:
+        """The same with the names of the parameters and what to return."""
+        lines: list[str] = [f"def function({', '.join(parameters)}):"]
         numbers = [self.line]
 
-        def render(block: Block, depth: int) -> None:
+        def write(block: Block, depth: int) -> None:
             indent = " " * depth
             if not block:
                 lines.append(f"{indent}pass")
@@ -235,12 +240,12 @@ class PythonEmitter:
                 if isinstance(item, Nested):
                     lines.append(indent + item.header)
                     numbers.append(item.line)
-                    render(item.body, depth + 1)
+                    write(item.body, depth + 1)
                 elif isinstance(item, tuple):
                     lines.append(indent + item[1].replace("return RESULTS", f"return {value}"))
                     numbers.append(item[0])
 
-        render(self.root, 1)
+        write(self.root, 1)
         if not dead:
             lines.append(f" return {value}")
             numbers.append(self.line)
