@@ -45,14 +45,14 @@ def remainder_extended(
         head, significand, flags = invalid_extended()
         return head, significand, flags, u32(NO_QUOTIENT)
     denormal = denormal_flag(left_head, left) | denormal_flag(right_head, right)
-    if (left == 0) | is_infinite(right_head, right):
+    if left == 0:
         return left_head, left, denormal, u32(0)
     sign = is_negative(left_head)
     left_exponent, remainder = unpack_extended(left_head, left)
     right_exponent, divisor = unpack_extended(right_head, right)
     distance = left_exponent - right_exponent
     # Below half of the divisor nothing is subtracted; FPREM leaves everything below the divisor alone.
-    if distance < -1:
+    if (distance < -1) | is_infinite(right_head, right):
         head, significand, flags = round_extended(sign, left_exponent, u128(remainder) << 64, control, denormal)
         return head, significand, flags, u32(0)
     conditions = u32(0)
