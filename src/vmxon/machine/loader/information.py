@@ -1,0 +1,89 @@
+"""The multiboot information structure (§3.3 “Boot information format”) and the memory map of the PC."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from vmxon.arch.bits import Word, flag
+from vmxon.machine.loader.image import MemoryWrite, Module
+
+INFORMATION = 0x1_0000
+"""Where the structure goes when nothing is there."""
+LOWEST = 0x10_0000
+"""Where extended memory begins."""
+CONVENTIONAL_END = 0x9_FC00
+"""End of conventional memory; the last KiB below 640 KiB is the BIOS's."""
+ROM = 0xF_0000
+LOADER_NAME = b"vmxon\0"
+KIB = 1024
+AVAILABLE, RESERVED = 1, 2
+
+
+class InformationFlags(Word, width=32):
+    """Word 0: which members are valid."""
+
+    memory = flag(0, "mem_lower and mem_upper")
+    boot_device = flag(1, "boot_device")
+    command_line = flag(2, "cmdline")
+    modules = flag(3, "mods_count and mods_addr")
+    memory_map = flag(6, "mmap_length and mmap_addr")
+    loader_name = flag(9, "boot_loader_name")
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryRange:
+    """One row of the memory map: bytes from `start` up to `end`."""
+
+    start: int
+    end: int
+    kind: int
+
+
+def memory_map(memory_size: int) -> Iterator[MemoryRange]:
+    """What INT 15H AX=E820H tells on a PC with so much memory."""
+    yield MemoryRange(0, min(CONVENTIONAL_END, memory_size), AVAILABLE)
+    yield MemoryRange(CONVENTIONAL_END, 0xA_0000, RESERVED)
+    yield MemoryRange(ROM, LOWEST, RESERVED)
+    if memory_size > LOWEST:
+        yield MemoryRange(LOWEST, memory_size, AVAILABLE)
+
+
+def build_information(
+    address: int, memory_size: int, command_line: str, modules: Sequence[tuple[Module, MemoryWrite]]
+) -> bytes:
+    """The structure as it lies at `address`, followed by what it points to."""
+    fixed = struct.calcsize("<22I")
+    rows = b"".join(
+        struct.pack("<IQQI", 20, row.start, row.end - row.start, row.kind) for row in memory_map(memory_size)
+    )
+    table = fixed + len(rows)
+    strings = table + 16 * len(modules)
+    text = bytearray()
+
+    def put(line: bytes) -> int:
+        at = address + strings + len(text)
+        text.extend(line)
+        return at
+
+    name = put(LOADER_NAME)
+    line = put(_text(command_line))
+    listed = b"".join(
+        struct.pack("<IIII", write.address, write.end, put(_text(module.command_line or module.name)), 0)
+        for module, write in modules
+    )
+    flags = InformationFlags.make(memory=1, command_line=1, modules=1, memory_map=1, loader_name=1)
+    words = [0] * 22
+    words[0] = int(flags)
+    words[1], words[2] = min(memory_size, 0xA_0000) // KIB, max(0, memory_size - LOWEST) // KIB
+    words[1] = min(words[1], CONVENTIONAL_END // KIB)
+    words[4] = line
+    words[5], words[6] = len(modules), address + table if modules else 0
+    words[11], words[12] = len(rows), address + fixed
+    words[16] = name
+    return struct.pack("<22I", *words) + rows + listed + bytes(text)
+
+
+def _text(line: str) -> bytes:
+    return line.encode("utf-8", "surrogateescape").replace(b"\0", b"") + b"\0"
