@@ -1,4 +1,4 @@
-"""Data movement: MOV, MOVZX, MOVSX, LEA, XCHG, CMOVcc, SETcc, XLAT, sign extension of rAX, MOVNTI."""
+"""Data movement: MOV, MOVZX, MOVSX, LEA, XCHG, CMOVcc, SETcc, XLAT, sign extension of rAX."""
 
 from __future__ import annotations
 
@@ -30,12 +30,6 @@ from vmxon.processor.state import ProcessorState as Cpu
 )
 def mov(cpu: Cpu, destination: Operand, source: Operand) -> None:
     """destination := source (Vol. 2B “MOV—Move”)."""
-    destination.write(source.read())
-
-
-@instruction("MOVNTI", Form("NP 0F C3 /r", "m32/64, r32/64"), feature="sse2")
-def movnti(cpu: Cpu, destination: Operand, source: Operand) -> None:
-    """destination := source, past the caches (Vol. 2B “MOVNTI”)."""
     destination.write(source.read())
 
 

@@ -50,7 +50,7 @@ def shl(cpu: Cpu, destination: Operand, source: Operand) -> None:
     left, count = destination.read(), masked_count(source, kind)
     if kind.bits == 64:
         result = left << count
-        carried = (left >> (0 - count)) & 1 != 0
+        carried = (left >> (kind.bits - count)) & 1 != 0
     else:
         wide = u64(left) << count
         result = kind(wide)
@@ -123,7 +123,7 @@ def rol(cpu: Cpu, destination: Operand, source: Operand) -> None:
     """destination rotated left; only CF and OF change (Vol. 2B “RCL/RCR/ROL/ROR—Rotate”)."""
     kind = destination.kind
     left, count = destination.read(), masked_count(source, kind)
-    result = left << count | left >> (0 - count)
+    result = left << count | left >> (kind.bits - count)
     destination.write(result)
     if count != 0:
         carried = result & 1 != 0
@@ -146,7 +146,7 @@ def ror(cpu: Cpu, destination: Operand, source: Operand) -> None:
     """destination rotated right; only CF and OF change (Vol. 2B “RCL/RCR/ROL/ROR—Rotate”)."""
     kind = destination.kind
     left, count = destination.read(), masked_count(source, kind)
-    result = left >> count | left << (0 - count)
+    result = left >> count | left << (kind.bits - count)
     destination.write(result)
     if count != 0:
         set_carry_and_overflow(cpu, top_bit(kind, result), top_bit(kind, result ^ (result << 1)))
@@ -170,9 +170,9 @@ def rcl(cpu: Cpu, destination: Operand, source: Operand) -> None:
     left, count = destination.read(), rotation(masked_count(source, kind), kind)
     if kind.bits == 64:
         # Each half of the rotation is done in two steps, since a shift by 64 would be one by 0.
-        turned = left << count | u64(carry(cpu)) << (count - 1) | (left >> 1) >> (0 - count)
+        turned = left << count | u64(carry(cpu)) << (count - 1) | (left >> 1) >> (kind.bits - count)
         result = turned if count != 0 else left
-        carried = (left >> (0 - count)) & 1 != 0
+        carried = (left >> (kind.bits - count)) & 1 != 0
     else:
         ring = u64(carry(cpu)) << kind.bits | u64(left)
         turned = ring << count | ring >> (kind.bits + 1 - count)
@@ -200,7 +200,7 @@ def rcr(cpu: Cpu, destination: Operand, source: Operand) -> None:
     kind = destination.kind
     left, count = destination.read(), rotation(masked_count(source, kind), kind)
     if kind.bits == 64:
-        turned = left >> count | u64(carry(cpu)) << (0 - count) | (left << 1) << (0 - count)
+        turned = left >> count | u64(carry(cpu)) << (kind.bits - count) | (left << 1) << (kind.bits - count)
         result = turned if count != 0 else left
         carried = (left >> (count - 1)) & 1 != 0
     else:
@@ -238,10 +238,10 @@ def shld(cpu: Cpu, destination: Operand, filler: Operand, source: Operand) -> No
     left, right, count = destination.read(), filler.read(), masked_count(source, kind)
     if kind.bits == 64:
         result = left << count | (right >> 1) >> (63 - count)
-        carried = (left >> (0 - count)) & 1 != 0
+        carried = (left >> (kind.bits - count)) & 1 != 0
     elif kind.bits == 32:
         result = u32(((u64(left) << 32 | u64(right)) << count) >> 32)
-        carried = (left >> (0 - count)) & 1 != 0
+        carried = (left >> (kind.bits - count)) & 1 != 0
     else:
         ring = (u64(left) << 32 | u64(right) << 16 | u64(left)) << count
         result = kind(ring >> 32)
