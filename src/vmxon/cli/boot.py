@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
-from importlib import import_module
 
 import click
 
 from vmxon.cli.images import Program, find_program
 from vmxon.cli.options import MachineOptions, machine_options
+from vmxon.cli.report import print_json
+from vmxon.errors import ExitStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +24,28 @@ class BootOptions:
 
 def start(options: BootOptions) -> int:
     """Build the machine, run it to its end, and answer the exit status of the process."""
-    pc = import_module("vmxon.machine.pc")
-    return int(pc.boot(options))
+    from vmxon.cli.console import GuestConsole, show_build_progress
+    from vmxon.cli.machines import find_model, open_drives
+    from vmxon.machine.loader import load_files
+    from vmxon.machine.pc import Limits, Pc
+
+    machine, program = options.machine, options.program
+    model, drives = find_model(machine.model), open_drives(machine.drives)
+    image = load_files(
+        program.kernel, machine.memory, program.append, [(module.path, module.command_line) for module in program.modules]
+    )
+    show_build_progress(sys.stderr)
+    console = GuestConsole(machine)
+    pc = Pc(model, machine.memory, serial=console.serial, debug_console=console.debug_console, drives=drives)
+    pc.interactive = sys.stdin.isatty()
+    pc.load(image)
+    try:
+        with console.attached(pc.board, pc.post):
+            status = pc.run(Limits(machine.timeout, options.count))
+    finally:
+        if machine.json:
+            print_json((), sys.stdout, instructions=pc.processor.instructions, memory=pc.memory_hash())
+    return ExitStatus.SUCCESS if status is None else status
 
 
 @click.command("boot", short_help="Start an image on the bare machine, VMX included.")

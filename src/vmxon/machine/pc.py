@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -12,6 +13,8 @@ from vmxon.arch.cpuid import Model
 from vmxon.devices.disk import AtaDrive
 from vmxon.errors import GuestStopped, TimedOut, TripleFault, UnsupportedInstruction
 from vmxon.machine.board import EPOCH, Board, Sinks
+from vmxon.machine.loader import BootImage
+from vmxon.machine.modes import enter_flat_32
 from vmxon.machine.pace import Pace
 from vmxon.machine.processor import Processor
 from vmxon.machine.shutdown import triple_fault
@@ -68,6 +71,17 @@ class Pc:
             HostRequest.TRIPLE_FAULT: self._triple_fault,
             HostRequest.MISSING: self._missing,
         }
+
+    def load(self, image: BootImage) -> None:
+        """Place a boot image and set the registers that its protocol promises; run() starts it."""
+        image.place(self.processor.engine.write_physical)
+        enter_flat_32(self.state, image.entry)
+        self.state.gpr[0], self.state.gpr[3], self.state.gpr[4] = image.eax, image.ebx, image.esp
+        self.processor.refresh()
+
+    def memory_hash(self) -> str:
+        """SHA-256 of guest memory, to compare runs."""
+        return hashlib.sha256(self.processor.engine.memory).hexdigest()
 
     # Outside input.
     def post(self, call: Callable[[], None]) -> None:
