@@ -45,6 +45,8 @@ def ept_walk(cpu: Cpu, physical: u64, access: u64) -> u64:
     table = cpu.ept_pointer & FRAME
     shift = u64(TOP_SHIFT)
     allowed = u64(ACCESSES)
+    place = u64(0)
+    entry = u64(0)
     if physical >> 48 != 0:
         violate(cpu, physical, access, wanted, u64(0))
     while True:

@@ -7,7 +7,6 @@ from typing import NoReturn
 from vmxon.arch.flags import Rflags
 from vmxon.microcode import inline, microcode, u8, u32, u64
 from vmxon.processor.exceptions import abandon
-from vmxon.processor.state import HostRequest
 from vmxon.processor.state import ProcessorState as Cpu
 from vmxon.vmx.events import EventType, ExitInterruption
 from vmxon.vmx.exit_load import load_host_state
@@ -71,8 +70,6 @@ def land(cpu: Cpu, by_nmi: bool) -> None:
     if load_msr_area(cpu, VmcsField.VM_EXIT_MSR_LOAD_COUNT, VmcsField.VM_EXIT_MSR_LOAD_ADDRESS) != 0:
         vmx_abort(cpu, u32(ABORT_LOAD))
         return
-    if cpu.rip == cpu.vmx_python_host_rip and cpu.vmx_python_host_rip != 0:
-        cpu.request = u32(HostRequest.ROOT)
 
 
 @microcode

@@ -42,7 +42,7 @@ TSC_FRACTION = 48
 @inline
 def cr_exit(cpu: Cpu, register: int, access: CrAccessType, gpr: int) -> None:
     """Exit due to an access to a (static) control register."""
-    head = register | CrAccessQualification.access.put(access)
+    head = register | access << CrAccessQualification.access.low
     instruction_exit(cpu, u32(ExitReason.CR_ACCESS), gpr << CrAccessQualification.register.low | head, u32(0))
 
 
@@ -118,7 +118,7 @@ def lmsw(cpu: Cpu, source: u64, information: u64) -> u64:
     if differs | sets_pe != 0:
         place = (information & 1) << CrAccessQualification.lmsw_memory.low
         word = (source & 0xFFFF) << CrAccessQualification.lmsw_source.low
-        head = CrAccessQualification.access.put(CrAccessType.LMSW)
+        head = CrAccessType.LMSW << CrAccessQualification.access.low
         instruction_exit(cpu, u32(ExitReason.CR_ACCESS), place | word | head, u32(0))
     return (source & ~mask) | (cpu.cr0 & mask)
 

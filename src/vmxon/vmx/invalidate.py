@@ -147,9 +147,11 @@ def invalidate_vpid(cpu: Cpu, number: u64, vpid: u64, linear: u64) -> None:
 @microcode
 def drop_tagged(cpu: Cpu) -> None:
     """Forget the translations of all VPIDs but 0."""
-    for index in range(SPACES):
+    index = u64(0)
+    while index < SPACES:
         if cpu.tag_vpids[index] != 0:
             cpu.tag_keys[index] = u64(0)
+        index += 1
 
 
 @instruction("VMFUNC", Form("NP 0F 01 D4", ""), flow="system", feature="vmx")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vmxon.microcode import attempt, inline, microcode, u32, u64
-from vmxon.processor.msr import read_msr, write_msr
+from vmxon.processor.msrs import read_msr, write_msr
 from vmxon.processor.state import FaultKind
 from vmxon.processor.state import ProcessorState as Cpu
 from vmxon.processor.time import read_tsc

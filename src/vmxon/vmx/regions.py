@@ -6,19 +6,30 @@ indicator in the first 8 bytes, the launch state in the next 8, the fields by sl
 
 from __future__ import annotations
 
+from itertools import groupby
+
 from vmxon.microcode import load, microcode, store, u32, u64
 from vmxon.microcode.layout import member_offset
 from vmxon.processor.code_pages import invalidate_code
 from vmxon.processor.paging import in_memory
 from vmxon.processor.state import ProcessorState as Cpu
 from vmxon.vmx.fields import SLOTS
-from vmxon.vmx.physical import read_physical, write_physical
+from vmxon.vmx.physical import read_physical, read_quad, write_physical
 from vmxon.vmx.state import ACTIVE, CACHES, FIELDS, NO_VMCS, VmcsCache, field_mask
 
 LAUNCH_STATE, DATA = 8, 64
 FIELD_VALUES = member_offset(VmcsCache, "fields")
 WRITERS = member_offset(VmcsCache, "writer_rip")
 PAGE = 4096
+
+
+def runs_of_equal_width() -> tuple[tuple[int, int, int], ...]:
+    """First slot, last slot and mask of each run of fields of one width; the table is sorted by width."""
+    groups = [list(group) for _, group in groupby(SLOTS, lambda field: field.width)]
+    return tuple((group[0].slot, group[-1].slot, field_mask(group[0])) for group in groups)
+
+
+RUNS = runs_of_equal_width()
 
 
 @microcode
@@ -73,9 +84,11 @@ def fill_cache(cpu: Cpu, pointer: u64, region: u64) -> None:
     cache.launched = u64(0)
     if read_physical(cpu, u64, region + LAUNCH_STATE) == 1:
         cache.launched = u64(1)
-    for field in SLOTS:
-        value = read_physical(cpu, u64, region + (DATA + 8 * field.slot)) & field_mask(field)
-        store(u64, pointer + (FIELD_VALUES + 8 * field.slot), value)
+    for first, last, mask in RUNS:
+        place = u64(8 * first)
+        while place <= 8 * last:
+            store(u64, pointer + FIELD_VALUES + place, read_quad(cpu, region + DATA + place) & mask)
+            place += 8
     place = pointer + WRITERS
     end = place + 16 * FIELDS
     while place < end:

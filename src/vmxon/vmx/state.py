@@ -12,7 +12,7 @@ from vmxon.microcode import inline, load, store, u64
 from vmxon.microcode.layout import Memory, State, array, member_offset, scalar, structs
 from vmxon.microcode.types import u16
 from vmxon.processor.state import ProcessorState as Cpu
-from vmxon.vmx.fields import SLOTS, VmcsField, Width
+from vmxon.vmx.fields import SLOTS, VmcsField
 
 ACTIVE = 32
 """How many VMCSs may be active before the least recently loaded is written back; at least two."""
@@ -99,20 +99,13 @@ def has_vmcs(cpu: Cpu) -> bool:
     return cpu.vmcs_pointer != NO_VMCS
 
 
-def cached_vmcs(memory: Memory, state: Cpu, region: int) -> VmcsCache | None:
-    """The cache slot of an active VMCS, for Python; None where the region is not active."""
-    base = state.vmx_memory - memory.address
-    for number in range(ACTIVE):
-        cache = VmcsCache(memory, base + CACHES + number * VmcsCache.size)
-        if cache.region == region | 1:
-            return cache
-    return None
+def active_vmcss(memory: Memory) -> dict[int, VmcsCache]:
+    """The active VMCSs by the physical address of their region, for Python; `memory` is the block at cpu.vmx_memory."""
+    caches = (VmcsCache(memory, CACHES + number * VmcsCache.size) for number in range(ACTIVE))
+    return {cache.region & ~1: cache for cache in caches if cache.region != 0}
 
 
 def field_values(cache: VmcsCache) -> dict[VmcsField, int]:
     """Every field of a cached VMCS, for Python."""
     return {field: cache.fields[field.slot] for field in SLOTS}
 
-
-HALVES = Width.W64
-"""The width whose fields have a second encoding for bits 63:32."""

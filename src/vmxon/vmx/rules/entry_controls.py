@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vmxon.arch.msr_vmx import VmxBasic, VmxMisc
-from vmxon.microcode import inline
+from vmxon.microcode import inline, u64
 from vmxon.vmx.controls import Entry, PrimaryProcessorBased
 from vmxon.vmx.fields import VmcsField as Field
 from vmxon.vmx.rules.book import Area, rule
@@ -109,7 +109,7 @@ def strict_exception(entry: EntryView, vectors: int) -> bool:
         injects(entry, EXCEPTION)
         and entry.capability(BASIC) & VmxBasic.any_error_code.mask == 0
         and event_vector(entry) < 32
-        and vectors >> event_vector(entry) & 1 != 0
+        and u64(vectors) >> event_vector(entry) & 1 != 0
     )
 
 
