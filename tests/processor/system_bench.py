@@ -169,14 +169,22 @@ class SystemBench(Bench):
         while request is HostRequest.PORT_WRITE and count > 1:
             count -= 1
             request = self.processor.run(count)
+        if request is HostRequest.BUDGET and HANDLERS <= self.linear_rip < HANDLERS + 4096:
+            # INT n retires when its handler is entered; an exception's handler runs on the same budget.
+            request = self.processor.run(1)
         if request is HostRequest.TRIPLE_FAULT:
             return SHUTDOWN
-        at = self.state.rip + (self.state.segments[Segment.CS].base if self.mode == 16 else 0)
+        at = self.linear_rip
         if request is not HostRequest.HALT or not HANDLERS <= at < HANDLERS + 4096:
             assert request in (HostRequest.BUDGET, HostRequest.PORT_WRITE, HostRequest.HALT), request
             return FINE
         vector = (at - 1 - HANDLERS) >> 4
         return Outcome(vector, self.pushed(0) if vector in ERROR_CODES and self.mode != 16 else None)
+
+    @property
+    def linear_rip(self) -> int:
+        """RIP, with the base of CS in real mode."""
+        return self.state.rip + (self.state.segments[Segment.CS].base if self.mode == 16 else 0)
 
     def pushed(self, index: int) -> int:
         """The value at `index` places above the top of the stack, in the width of the mode."""
