@@ -115,8 +115,9 @@ def fincstp(cpu: Cpu, record: Record) -> None:
 
 @instruction("FFREE", Form("DD /0", "sti"))
 def ffree(cpu: Cpu, register: Operand, record: Record) -> None:
-    """Tag ST(i) empty (Vol. 2A “FFREE—Free Floating-Point Register”)."""
+    """Tag ST(i) empty; C1, which the manual leaves undefined, becomes 0 (Vol. 2A “FFREE—Free Floating-Point Register”)."""
     enter(cpu)
+    clear_c1(cpu)
     free(cpu, u32(register.number()))
     remember(cpu, record, 0xDD)
 
@@ -125,6 +126,7 @@ def ffree(cpu: Cpu, register: Operand, record: Record) -> None:
 def ffreep(cpu: Cpu, register: Operand, record: Record) -> None:
     """Tag ST(i) empty, pop: undocumented, used by compilers of the 387's time (Vol. 3B §23.18 “x87 FPU”)."""
     enter(cpu)
+    clear_c1(cpu)
     free(cpu, u32(register.number()))
     pop(cpu)
     remember(cpu, record, 0xDF)

@@ -141,6 +141,5 @@ def move_if(cpu: Cpu, condition: bool, index: u32) -> None:
         if not report(cpu, u32(UNDERFLOWED)):
             put(cpu, 0, u32(INDEFINITE_HEAD), u64(INDEFINITE))
         return
-    clear_c1(cpu)
     if condition:
         put(cpu, 0, head(cpu, index), significand(cpu, index))
