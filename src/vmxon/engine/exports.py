@@ -16,6 +16,8 @@ from vmxon.processor.segmentation import refresh_mode, refresh_segments
 from vmxon.processor.state import ProcessorState as Cpu
 from vmxon.processor.time import read_tsc
 from vmxon.processor.tlb import invalidate_everything
+from vmxon.vmx.batch import read_fields, write_fields
+from vmxon.vmx.check import first_broken
 
 
 @microcode
@@ -50,4 +52,7 @@ EXPORTS: tuple[Callable[..., object], ...] = (
     read_tsc,
     deliver,
     decode,
+    read_fields,
+    write_fields,
+    first_broken,
 )

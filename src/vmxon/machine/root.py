@@ -1,0 +1,336 @@
+"""A processor whose program is written in Python: VMX root operation, one real instruction for each method.
+
+    >>> root = bare_processor(memory="16M")
+    >>> root.write_cr(4, root.read_cr(4).value | 1 << 13)     # CR4.VMXE
+    >>> root.wrmsr(0x3A, 0b101)                                # IA32_FEATURE_CONTROL: locked, VMXON allowed
+    >>> root.write(0x10_0000, struct.pack("<I", root.rdmsr(0x480).value & 0x7FFF_FFFF))
+    >>> print(root.vmxon(0x10_0000))
+    VMXON: VMsucceed
+
+Each instruction's encoding runs on the engine at an address that belongs to Python; a VM exit whose HOST_RIP is
+`PYTHON_RIP` and HOST_RSP is `STACK_TOP` comes back as the result of VMLAUNCH or VMRESUME. General-purpose registers are not switched by VMX: after
+an exit `registers` holds the guest's, and the methods here leave them as they found them.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import struct
+from collections.abc import Sequence
+
+from vmxon.arch.exceptions import Vector
+from vmxon.arch.models import MODELS
+from vmxon.errors import ConfigurationError, GuestStopped, UnsupportedInstruction
+from vmxon.machine.identity import SCRATCH, STACK, STACK_TOP, build_identity
+from vmxon.machine.outcome import Exited, FailedInvalid, FailedValid, Faulted, Outcome, Succeeded, broken_rule
+from vmxon.machine.processor import Processor
+from vmxon.machine.sizes import parse_size
+from vmxon.microcode.layout import member_offset
+from vmxon.processor.state import HostRequest, ProcessorState
+from vmxon.vmx.errors import InstructionError
+from vmxon.vmx.exit_reasons import ExitReasonWord
+from vmxon.vmx.fields import VmcsField
+from vmxon.vmx.state import Operation
+
+PYTHON_RIP = 0xFFFF_8000_5079_0000
+"""HOST_RIP of a hypervisor written in Python: canonical, mapped nowhere, no instruction is ever fetched there."""
+CARRY, ZERO = 1, 1 << 6
+NOWHERE = (1 << 64) - 1
+RAX, RCX, RDX, RBX, RSP = 0, 1, 2, 3, 4
+SLICE = 20_000_000
+"""Longest stretch of native code, in instructions: how long Ctrl-C may wait."""
+EXIT_FIELDS = (
+    VmcsField.EXIT_REASON,
+    VmcsField.EXIT_QUALIFICATION,
+    VmcsField.VM_EXIT_INSTRUCTION_LENGTH,
+    VmcsField.GUEST_RIP,
+    VmcsField.GUEST_PHYSICAL_ADDRESS,
+    VmcsField.VM_EXIT_INTERRUPTION_INFORMATION,
+)
+LONGEST_BATCH = 64
+
+
+class RootProcessor:
+    """The root-mode face of a `Processor`; memory below `free` is its own (page and descriptor tables, operands)."""
+
+    def __init__(self, processor: Processor) -> None:
+        self.processor = processor
+        self.engine, self.state = processor.engine, processor.state
+        self.free = build_identity(processor, PYTHON_RIP)
+        arena = self.engine.arena
+        self._code = arena.part("python_code", 16)
+        self._code_address = arena.address("python_code")
+        start = member_offset(ProcessorState, "gpr")
+        self.registers: memoryview = arena.part("state", start + 128)[start:].cast("Q")
+        """RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8–R15."""
+        self._table = (ctypes.c_uint64 * (2 * LONGEST_BATCH))()
+        self._table_address = ctypes.addressof(self._table)
+
+    # Memory.
+    def read(self, address: int, size: int) -> bytes:
+        """Bytes of physical memory."""
+        return self.engine.read_physical(address, size)
+
+    def write(self, address: int, data: bytes) -> None:
+        """Store bytes to physical memory."""
+        self.engine.write_physical(address, data)
+
+    # Running one instruction.
+    def _run(self, name: str, code: bytes) -> Faulted | None:
+        """Run the instruction so that it ends at PYTHON_RIP; None unless it faulted."""
+        state = self.state
+        self._code[: len(code)] = code
+        state.rip = PYTHON_RIP - len(code)
+        state.python_code = self._code_address
+        request = self.processor.run(1)
+        while request is not HostRequest.ROOT or state.vmx_operation == Operation.NON_ROOT:
+            request = self.processor.run(self.serve(request))
+        fault = self._fault(name) if STACK <= self.registers[RSP] < STACK_TOP else None
+        self.registers[RSP] = STACK_TOP
+        return fault
+
+    def _fault(self, name: str) -> Faulted:
+        """What the handler left on the stack: the vector, then the error code of those that push one."""
+        number, code = struct.unpack("<QQ", self.read(self.registers[RSP], 16))
+        vector = Vector(number)
+        return Faulted(name, vector, code if vector.pushes_error_code else None)
+
+    def serve(self, request: HostRequest) -> int:
+        """Act for the machine around the processor while a guest runs; the budget of the next stretch, in instructions."""
+        state = self.state
+        match request:
+            case HostRequest.NONE | HostRequest.BUDGET | HostRequest.CODE_FULL | HostRequest.PORT_WRITE:
+                pass
+            case HostRequest.PORT_READ:
+                state.latch_address, state.latch_size = state.request_address, state.request_size
+                state.latch_value, state.latch_valid = (1 << 8 * state.request_size) - 1, 1
+            case HostRequest.MEMORY_READ:
+                if (count := state.memory_latch_count) >= len(state.memory_latch_address):
+                    raise GuestStopped("one instruction reads more than 64 bytes outside memory", where=self.place())
+                state.memory_latch_address[count], state.memory_latch_value[count] = state.request_address, NOWHERE
+                state.memory_latch_count = count + 1
+            case HostRequest.MEMORY_WRITE:
+                pass
+            case HostRequest.ROOT:
+                return self._step_over()
+            case HostRequest.HALT:
+                self._idle()
+            case HostRequest.MISSING:
+                mnemonics = self.processor.image.facts["mnemonics"]
+                assert isinstance(mnemonics, list)  # written by engine.build
+                name = str(mnemonics[state.request_value])
+                raise UnsupportedInstruction(self.processor.code_bytes(), name, state.rip)
+            case HostRequest.TRIPLE_FAULT:
+                what = f"VMX abort {state.vmx_abort}" if state.vmx_abort else "the processor shut down"
+                raise GuestStopped(what, where=self.place(), advice="the host-state area of the VMCS is at fault")
+            case _:
+                raise GuestStopped(f"the machine has nothing that answers {request.name}", where=self.place())
+        return self._budget()
+
+    def _budget(self) -> int:
+        """Up to the instruction at which the preemption timer expires."""
+        state = self.state
+        deadline = state.vmx_timer_deadline
+        if deadline == NOWHERE:
+            return SLICE
+        left = deadline - self.time
+        if left <= 0:
+            state.attention = 1
+            return 1
+        return min(left, SLICE)
+
+    def _idle(self) -> None:
+        """The guest sleeps: time passes at once, up to the preemption timer."""
+        state = self.state
+        if state.vmx_timer_deadline == NOWHERE:
+            raise GuestStopped("the guest halted and nothing will wake it", where=self.place())
+        state.idle_ticks += max(0, state.vmx_timer_deadline - self.time)
+        state.attention = 1
+
+    def _step_over(self) -> int:
+        """A guest happens to run at PYTHON_RIP, which is its own address there."""
+        self.state.python_rip = NOWHERE
+        self.processor.run(1)
+        self.state.python_rip = PYTHON_RIP
+        return self._budget()
+
+    def place(self) -> str:
+        """Where the processor is."""
+        return f"RIP {self.state.rip:#018x}"
+
+    @property
+    def time(self) -> int:
+        """The time-stamp counter, read without an instruction."""
+        state = self.state
+        return self.processor.instructions + state.idle_ticks + state.tsc_adjust
+
+    def _plain(self, name: str, code: bytes, **operands: int) -> Outcome:
+        """An instruction with its operands in registers, which are put back afterwards; gives RAX, or how it failed."""
+        saved = self.registers.tobytes()
+        self._load(operands)
+        fault = self._run(name, code)
+        value, flags = self.registers[RAX], self.processor.rflags
+        self.registers.cast("B")[:] = saved
+        if fault is not None:
+            return fault
+        return self._verdict(name, flags) or Succeeded(name, value)
+
+    def _load(self, operands: dict[str, int]) -> None:
+        for register, value in operands.items():
+            self.registers[("rax", "rcx", "rdx", "rbx").index(register)] = value & NOWHERE
+
+    def _verdict(self, name: str, flags: int) -> Outcome | None:
+        if flags & CARRY:
+            return FailedInvalid(name)
+        if flags & ZERO:
+            (number,) = self.fields((VmcsField.VM_INSTRUCTION_ERROR,))
+            return FailedValid(name, InstructionError(number), broken_rule(self.state.vmx_broken_rule))
+        return None
+
+    def _pointer(self, name: str, code: bytes, address: int) -> Outcome:
+        """An instruction whose operand is a pointer in memory."""
+        self.write(SCRATCH, struct.pack("<Q", address & NOWHERE))
+        return self._plain(name, code, rax=SCRATCH)
+
+    # VMX instructions.
+    def vmxon(self, address: int) -> Outcome:
+        """Enter VMX operation with the VMXON region at a physical address."""
+        return self._pointer("VMXON", b"\xf3\x0f\xc7\x30", address)
+
+    def vmxoff(self) -> Outcome:
+        """Leave VMX operation."""
+        return self._plain("VMXOFF", b"\x0f\x01\xc4")
+
+    def vmclear(self, address: int) -> Outcome:
+        """Write a VMCS back to its region and make it clear."""
+        return self._pointer("VMCLEAR", b"\x66\x0f\xc7\x30", address)
+
+    def vmptrld(self, address: int) -> Outcome:
+        """Make a VMCS active and current."""
+        return self._pointer("VMPTRLD", b"\x0f\xc7\x30", address)
+
+    def vmptrst(self) -> Outcome:
+        """The physical address of the current VMCS; all ones where there is none."""
+        outcome = self._pointer("VMPTRST", b"\x0f\xc7\x38", 0)
+        if not outcome.succeeded:
+            return outcome
+        return Succeeded("VMPTRST", struct.unpack("<Q", self.read(SCRATCH, 8))[0])
+
+    def vmread(self, field: int) -> Outcome:
+        """A field of the current VMCS, by its encoding."""
+        return self._plain("VMREAD", b"\x0f\x78\xc8", rax=0, rcx=field)
+
+    def vmwrite(self, field: int, value: int) -> Outcome:
+        """Set a field of the current VMCS."""
+        return self._plain("VMWRITE", b"\x0f\x79\xc1", rax=field, rcx=value)
+
+    def vmlaunch(self) -> Outcome:
+        """Enter the guest of the current VMCS for the first time; comes back with the VM exit that ends its run."""
+        return self._enter("VMLAUNCH", b"\x0f\x01\xc2")
+
+    def vmresume(self) -> Outcome:
+        """Enter the guest again."""
+        return self._enter("VMRESUME", b"\x0f\x01\xc3")
+
+    def _enter(self, name: str, code: bytes) -> Outcome:
+        failed = self.enter(name, code)
+        if failed is not None:
+            return failed
+        word, qualification, length, rip, physical, interruption = self.fields(EXIT_FIELDS)
+        reason = ExitReasonWord(word)
+        rule = broken_rule(self.state.vmx_broken_rule) if reason.entry_failed else ""
+        return Exited(name, reason, qualification, length, rip, physical, interruption, rule)
+
+    def enter(self, name: str = "VMRESUME", code: bytes = b"\x0f\x01\xc3") -> Outcome | None:
+        """VMLAUNCH or VMRESUME whose exit the caller reads from the VMCS; how it failed, None after a VM exit."""
+        return self._run(name, code) or self._verdict(name, self.processor.rflags)
+
+    def invept(self, kind: int, eptp: int = 0) -> Outcome:
+        """Forget translations that came through EPT."""
+        self.write(SCRATCH, struct.pack("<QQ", eptp, 0))
+        return self._plain("INVEPT", b"\x66\x0f\x38\x80\x08", rax=SCRATCH, rcx=kind)
+
+    def invvpid(self, kind: int, vpid: int = 0, linear: int = 0) -> Outcome:
+        """Forget translations that are tagged with a VPID."""
+        self.write(SCRATCH, struct.pack("<QQ", vpid, linear))
+        return self._plain("INVVPID", b"\x66\x0f\x38\x81\x08", rax=SCRATCH, rcx=kind)
+
+    def vmcall(self) -> Outcome:
+        """VMCALL fails in VMX root operation."""
+        return self._plain("VMCALL", b"\x0f\x01\xc1")
+
+    # Several fields at once.
+    def fields(self, encodings: Sequence[int]) -> list[int]:
+        """VMREAD of fields that exist, in one call."""
+        count = len(encodings)
+        self._table[:count] = list(encodings)
+        read = self.engine.call("read_fields", self._table_address, count)
+        if read != count:
+            raise KeyError(f"no VMCS is current, or it has no field {encodings[read or 0]:#06x}")
+        return self._table[:count]
+
+    def set_fields(self, *pairs: int) -> None:
+        """VMWRITE of encoding, value, encoding, value, … in one call."""
+        count = len(pairs)
+        self._table[:count] = list(pairs)
+        written = self.engine.call("write_fields", self._table_address, count // 2)
+        if written != count // 2:
+            raise KeyError(f"no VMCS is current, or it has no field {pairs[2 * (written or 0)]:#06x}")
+
+    # The instructions around VMX.
+    def rdmsr(self, address: int) -> Outcome:
+        """A model-specific register."""
+        return self._wide("RDMSR", b"\x0f\x32", rcx=address)
+
+    def wrmsr(self, address: int, value: int) -> Outcome:
+        """Set a model-specific register."""
+        return self._wide("WRMSR", b"\x0f\x30", rcx=address, rax=value & 0xFFFF_FFFF, rdx=value >> 32)
+
+    def rdtsc(self) -> Outcome:
+        """The time-stamp counter."""
+        return self._wide("RDTSC", b"\x0f\x31")
+
+    def _wide(self, name: str, code: bytes, **operands: int) -> Outcome:
+        saved = self.registers.tobytes()
+        self._load(operands)
+        fault = self._run(name, code)
+        value = self.registers[RDX] << 32 | self.registers[RAX]
+        self.registers.cast("B")[:] = saved
+        return fault or Succeeded(name, value)
+
+    def read_cr(self, number: int) -> Outcome:
+        """A control register."""
+        return self._unflagged("MOV from CR", bytes((0x0F, 0x20, 0xC0 | number << 3)), 0)
+
+    def write_cr(self, number: int, value: int) -> Outcome:
+        """Set a control register."""
+        return self._unflagged("MOV to CR", bytes((0x0F, 0x22, 0xC0 | number << 3)), value)
+
+    def _unflagged(self, name: str, code: bytes, value: int) -> Outcome:
+        saved = self.registers.tobytes()
+        self.registers[RAX] = value & NOWHERE
+        fault = self._run(name, code)
+        result = self.registers[RAX]
+        self.registers.cast("B")[:] = saved
+        return fault or Succeeded(name, result)
+
+    def cpuid(self, leaf: int, subleaf: int = 0) -> tuple[int, int, int, int]:
+        """EAX, EBX, ECX, EDX of a leaf."""
+        saved = self.registers.tobytes()
+        self._load({"rax": leaf, "rcx": subleaf})
+        self._run("CPUID", b"\x0f\xa2")
+        registers = self.registers
+        values = registers[RAX], registers[RBX], registers[RCX], registers[RDX]
+        registers.cast("B")[:] = saved
+        return values
+
+
+def bare_processor(memory: str | int = "16M", model: str = "max") -> RootProcessor:
+    """A processor after RESET in 64-bit mode, with identity page tables in memory of its own, and no devices.
+
+    Raises:
+        ConfigurationError: no such model, or too little memory.
+    """
+    if model not in MODELS:
+        raise ConfigurationError(f"no processor model {model!r}", expected=", ".join(MODELS))
+    return RootProcessor(Processor(MODELS[model], parse_size(memory)))
