@@ -48,6 +48,8 @@ def dispatch(cpu: Cpu) -> u64:
             cpu.request = u32(HostRequest.ROOT)
             return u64(TO_PYTHON)
         if i64(cpu.budget) <= 0:
+            # The next run asks for events first: the preemption timer may have ended this one early.
+            cpu.attention = u8(1)
             cpu.request = u32(HostRequest.BUDGET)
             return u64(TO_PYTHON)
         record = u64(0)

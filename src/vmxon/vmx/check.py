@@ -83,6 +83,16 @@ def first_broken_in(cpu: Cpu, area: Area) -> u32:
     return u32(0)
 
 
+@microcode
+def first_broken(cpu: Cpu) -> u32:
+    """Number of the rule that decides how an entry of the current VMCS would fail; 0 where it would succeed."""
+    for area in Area:
+        broken = first_broken_in(cpu, area)
+        if broken != 0:
+            return broken
+    return u32(0)
+
+
 QUALIFIED = tuple(rule for rule in RULES if rule.qualification != 0)
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from vmxon.arch.msr_vmx import VmxMisc
-from vmxon.microcode import inline, microcode, u8, u32, u64
-from vmxon.processor.interrupts import inject
+from vmxon.microcode import microcode, u8, u32, u64
 from vmxon.processor.exceptions import abandon
+from vmxon.processor.interrupts import inject
+from vmxon.processor.memory import commit_stores
 from vmxon.processor.state import FaultKind
 from vmxon.processor.state import ProcessorState as Cpu
-from vmxon.processor.time import read_tsc, ticks
+from vmxon.processor.time import ticks
 from vmxon.vmx.check import failure_qualification, first_broken_in
 from vmxon.vmx.controls import PinBased, SecondaryProcessorBased
 from vmxon.vmx.controls import PrimaryProcessorBased as Primary
@@ -24,8 +24,8 @@ from vmxon.vmx.intercepts import primary
 from vmxon.vmx.msr_area import load_msr_area
 from vmxon.vmx.results import fail_invalid, fail_valid
 from vmxon.vmx.rules import Area
-from vmxon.vmx.rules.view import MISC
-from vmxon.vmx.state import NO_VMCS, Operation, VmcsCache, has_vmcs, read_field
+from vmxon.vmx.preemption import start_timer
+from vmxon.vmx.state import Operation, VmcsCache, has_vmcs, read_field
 
 MOV_SS_BLOCKING = 2
 CLEAR, LAUNCHED = 0, 1
@@ -122,18 +122,10 @@ def start_guest(cpu: Cpu) -> None:
     cpu.vmx_monitor_trap = u8(0)
     cpu.vmx_timer_deadline = u64(ALL_ONES)
     if pin(cpu, PinBased.preemption_timer):
-        start_timer(cpu)
+        start_timer(cpu, read_field(cpu, VmcsField.VMX_PREEMPTION_TIMER_VALUE))
     event = read_field(cpu, VmcsField.VM_ENTRY_INTERRUPTION_INFORMATION)
     if event & EntryInterruption.valid.mask != 0:
         inject_event(cpu, u32(event))
-
-
-@inline
-def start_timer(cpu: Cpu) -> None:
-    """The timer counts down when the TSC's bit number IA32_VMX_MISC[4:0] changes."""
-    shift = cpu.vmx_capability[MISC - 0x480] & VmxMisc.timer_shift.mask
-    value = read_field(cpu, VmcsField.VMX_PREEMPTION_TIMER_VALUE)
-    cpu.vmx_timer_deadline = ((read_tsc(cpu) >> shift) + value) << shift
 
 
 @microcode
@@ -151,5 +143,7 @@ def inject_event(cpu: Cpu, event: u32) -> None:
     cpu.fault_length = u8(read_field(cpu, VmcsField.VM_ENTRY_INSTRUCTION_LENGTH))
     cpu.fault_qualification = u64(0)
     inject(cpu)
+    # A frame across two pages was pushed by deferred stores.
+    commit_stores(cpu)
     # An exit of the monitor trap flag comes before the first instruction of the handler.
     cpu.vmx_monitor_trap = cpu.vmx_monitor_armed

@@ -8,9 +8,9 @@ from vmxon.microcode import inline, microcode, u64
 from vmxon.processor.flags import read_rflags
 from vmxon.processor.state import ProcessorState as Cpu
 from vmxon.processor.state import Segment
-from vmxon.processor.time import read_tsc
 from vmxon.vmx.controls import Entry, PinBased, PrimaryExit
 from vmxon.vmx.fields import VmcsField
+from vmxon.vmx.preemption import timer_left
 from vmxon.vmx.rules.terms import CS, DS, ES, FS, GS, LDTR, SS, TR, Register
 from vmxon.vmx.rules.view import MISC
 from vmxon.vmx.state import read_field, write_field
@@ -99,9 +99,4 @@ def save_timer(cpu: Cpu) -> None:
     """What is left of the preemption timer, under “save VMX-preemption timer value”."""
     active = read_field(cpu, VmcsField.PIN_BASED_VM_EXECUTION_CONTROLS) & PinBased.preemption_timer.mask != 0
     if active and exit_control(cpu, PrimaryExit.save_preemption_timer.mask):
-        shift = cpu.vmx_capability[MISC - 0x480] & 31
-        now, end = read_tsc(cpu) >> shift, cpu.vmx_timer_deadline >> shift
-        left = u64(0)
-        if end > now:
-            left = end - now
-        write_field(cpu, VmcsField.VMX_PREEMPTION_TIMER_VALUE, left)
+        write_field(cpu, VmcsField.VMX_PREEMPTION_TIMER_VALUE, timer_left(cpu))

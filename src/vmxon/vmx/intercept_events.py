@@ -19,7 +19,7 @@ from vmxon.processor.slots import (
 )
 from vmxon.processor.state import HostRequest
 from vmxon.processor.state import ProcessorState as Cpu
-from vmxon.processor.time import read_tsc, ticks
+from vmxon.processor.time import ticks
 from vmxon.vmx.controls import PinBased
 from vmxon.vmx.controls import PrimaryExit
 from vmxon.vmx.controls import PrimaryProcessorBased as Primary
@@ -29,6 +29,7 @@ from vmxon.vmx.exit_reasons import ExitReason
 from vmxon.vmx.exit_save import exit_control
 from vmxon.vmx.fields import VmcsField
 from vmxon.vmx.intercepts import primary
+from vmxon.vmx.preemption import expired
 from vmxon.vmx.state import read_field, write_field
 
 STI_AND_MOV_SS, NMI_BLOCKING = 3, 8
@@ -196,7 +197,7 @@ def monitor_trap(cpu: Cpu) -> bool:
 @microcode
 def timer_expired(cpu: Cpu) -> bool:
     """The preemption timer has reached 0; it does not exit while the guest waits for SIPI."""
-    if read_tsc(cpu) < cpu.vmx_timer_deadline or cpu.activity == WAIT_FOR_SIPI:
+    if cpu.activity == WAIT_FOR_SIPI or not expired(cpu):
         return False
     return plain_exit(cpu, u32(ExitReason.PREEMPTION_TIMER))
 
