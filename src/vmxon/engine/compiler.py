@@ -28,11 +28,11 @@ def target_machine() -> llvm.TargetMachine:
 def compile_ir(text: str, machine: llvm.TargetMachine) -> bytes:
     """Object code of a module."""
     module = llvm.parse_assembly(text)
-    options = llvm.create_pipeline_tuning_options(speed_level=OPTIMIZATION)
-    options.loop_vectorization = options.slp_vectorization = options.loop_unrolling = options.loop_interleaving = False
-    builder = llvm.create_pass_builder(machine, options)
-    passes = builder.getModulePassManager()
-    passes.run(module, builder)
+    passes = llvm.create_new_module_pass_manager()
+    passes.add_sroa_pass()
+    passes.add_instruction_combine_pass()
+    passes.add_simplify_cfg_pass()
+    passes.run(module, llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(speed_level=OPTIMIZATION)))
     return cast(bytes, machine.emit_object(module))
 
 

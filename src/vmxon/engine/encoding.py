@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from vmxon.engine.handlers import Handler
+from vmxon.engine.hot import FLAT
 from vmxon.isa.form import Form, Immediate, Mandatory, Map, Opcode, SizeRule, parse_opcode
 from vmxon.isa.operands import FIXED
 from vmxon.isa.table import TABLE, Instruction
@@ -299,6 +300,8 @@ class Builder:
             if tokens is None:
                 continue
             shared = bits if is_sized(form, instruction, tokens) else 32
+            if kind in ("b", "x") and not instruction.stack and instruction.mnemonic not in FLAT:
+                kind = "s"
             slots[SIZES.index(bits) * 4 + kind_index] = self._handler(Handler(instruction, form, tokens, shared, kind))
 
     def _handler(self, handler: Handler) -> int:
