@@ -127,10 +127,13 @@ def popcnt(cpu: Cpu, destination: Operand, source: Operand) -> None:
     write_status(cpu, u64(ZERO) if value == 0 else u64(0))
 
 
-@instruction("BSWAP", Form("0F C8 +r", "r32/64"))
+@instruction("BSWAP", Form("0F C8 +r", "r"))
 def bswap(cpu: Cpu, destination: Operand) -> None:
-    """Reverse the bytes (Vol. 2A “BSWAP—Byte Swap”); with a 16-bit operand size, undefined, this acts on 32 bits."""
-    destination.write(byte_swap(destination.read()))
+    """Reverse the bytes (Vol. 2A “BSWAP—Byte Swap”); for 16 bits undefined, and cleared as on real processors."""
+    if destination.kind.bits == 16:
+        destination.write(destination.kind(0))
+    else:
+        destination.write(byte_swap(destination.read()))
 
 
 @instruction("MOVBE", Form("0F 38 F0 /r", "r, m"), Form("0F 38 F1 /r", "m, r"), feature="movbe")
@@ -139,11 +142,10 @@ def movbe(cpu: Cpu, destination: Operand, source: Operand) -> None:
     destination.write(byte_swap(source.read()))
 
 
-@instruction("CRC32", Form("F2 0F 38 F0 /r", "r32/64, r/m8"), Form("F2 0F 38 F1 /r", "r32/64, r/m"), feature="sse4_2")
+@instruction("CRC32", Form("F2 0F 38 F0 /r", "r32, r/m8"), Form("F2 0F 38 F1 /r", "r32, r/m"), feature="sse4_2")
 def crc32(cpu: Cpu, destination: Operand, source: Operand) -> None:
-    """destination := its low half carried on over the source (Vol. 2A “CRC32”)."""
-    value = crc32c(u32(destination.read()), u64(source.read()), source.kind.bytes)
-    destination.write(destination.kind(value))
+    """destination := its low half carried on over the source; the upper half is cleared (Vol. 2A “CRC32”)."""
+    destination.write(crc32c(destination.read(), u64(source.read()), source.kind.bytes))
 
 
 @microcode
