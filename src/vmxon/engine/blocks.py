@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from vmxon.engine.decoder import ENDS_BLOCK, TRUNCATED, decode
+from vmxon.engine.places import JUMP_ENTRIES, TABLE_ENTRIES
 from vmxon.isa.record import Record
 from vmxon.microcode import inline, load, microcode, store, u8, u64
 from vmxon.processor.code_pages import BLOCK_SIZE, Block, line_mask, page_entry
@@ -15,9 +16,6 @@ from vmxon.processor.tlb import EXECUTE as EXECUTE_TAG
 
 RECORD_SIZE = Record.size
 MAXIMUM_COUNT = 64
-TABLE_ENTRIES = 1 << 16
-JUMP_ENTRIES = 4096
-"""Entries of the jump cache: RIP, context, record, unused."""
 
 
 @inline

@@ -19,10 +19,10 @@ from vmxon.engine.encoding import (
     STACK,
     Candidate,
 )
+from vmxon.engine.places import DecodeTables
 from vmxon.isa.form import Immediate, Mandatory, Map, SizeRule
 from vmxon.isa.record import Prefix, Record
 from vmxon.microcode import i8, i16, i32, inline, load, microcode, u8, u16, u32, u64
-from vmxon.microcode.layout import State, scalar
 from vmxon.processor.state import CodeSize, Segment
 from vmxon.processor.state import ProcessorState as Cpu
 
@@ -30,41 +30,6 @@ ZERO_REGISTER = 16 * 8
 STRAIGHT, ENDS_BLOCK, TRUNCATED = range(3)
 MAXIMUM_LENGTH = 15
 RBX, RSP, RBP, RSI, RDI = 3, 4, 5, 6, 7
-
-
-class DecodeTables(State):
-    """Host addresses of the tables, and what the decoder is in the middle of."""
-
-    starts = scalar(u64)
-    candidates = scalar(u64)
-    slots = scalar(u64)
-    handlers = scalar(u64)
-    """Pointers to handlers by number."""
-    undefined = scalar(u64)
-    missing = scalar(u64)
-    too_long = scalar(u64)
-
-    # The instruction being decoded.
-    at = scalar(u64)
-    """Bytes consumed."""
-    available = scalar(u64)
-    pointer = scalar(u64)
-    prefixes = scalar(u64)
-    rex = scalar(u64)
-    vex = scalar(u64)
-    """1 with a VEX prefix."""
-    vvvv = scalar(u64)
-    vex_long = scalar(u64)
-    mandatory = scalar(u64)
-    override = scalar(u64)
-    """Segment override + 1, 0 for none."""
-    opcode_map = scalar(u64)
-    opcode = scalar(u64)
-    modrm = scalar(u64)
-    operand_code = scalar(u64)
-    address_code = scalar(u64)
-    short = scalar(u64)
-    """1 when the bytes at hand did not suffice."""
 
 
 @inline

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from vmxon.engine.blocks import JUMP_ENTRIES
 from vmxon.engine.handlers import ARGUMENTS, CONVENTION, PARAMETERS
+from vmxon.engine.places import JUMP_ENTRIES
 from vmxon.isa.record import Record
 from vmxon.microcode.layout import member_offset
 from vmxon.processor.state import ProcessorState

@@ -9,10 +9,9 @@ from typing import cast
 
 import llvmlite.binding as llvm
 
-from vmxon.engine.blocks import JUMP_ENTRIES, TABLE_ENTRIES
 from vmxon.engine.build import Image
 from vmxon.engine.compiler import target_machine
-from vmxon.engine.decoder import DecodeTables
+from vmxon.engine.places import JUMP_ENTRIES, TABLE_ENTRIES, DecodeTables
 from vmxon.microcode.layout import Memory
 from vmxon.processor.code_pages import PAGE_ENTRY
 from vmxon.processor.state import ProcessorState
