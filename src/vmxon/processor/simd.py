@@ -1,4 +1,4 @@
-"""SSE: who may use it, its exceptions, and packed arithmetic over the elements of a register (Vol. 1 §11.5 “SSE, SSE2, and SSE3 Exceptions”)."""
+"""SSE: who may use it, its exceptions, arithmetic on all elements (Vol. 1 §11.5 “SSE, SSE2, and SSE3 Exceptions”)."""
 
 from __future__ import annotations
 
@@ -157,9 +157,7 @@ def packed_root(cpu: Cpu, target: Format, low: u64, high: u64) -> tuple[u64, u64
 
 
 @microcode
-def half_compare(
-    target: Format, predicate: int, left: u64, right: u64, control: u32
-) -> tuple[u64, u32]:
+def half_compare(target: Format, predicate: int, left: u64, right: u64, control: u32) -> tuple[u64, u32]:
     """All ones for each element whose predicate holds, and the flags of all."""
     result = u64(0)
     flags = u32(0)
@@ -215,7 +213,6 @@ Estimate = Callable[[u64], u64]
 def half_estimate(estimate: Estimate, half: int) -> int:
     """RCPPS or RSQRTPS on the two elements of a half."""
     return estimate(half & LOW_SINGLE) | (estimate(half >> 32) << 32)
-
 
 
 @microcode

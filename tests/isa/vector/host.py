@@ -1,4 +1,4 @@
-"""The processor under the test itself as an oracle: an instruction runs in inline assembly between FXRSTOR64 and FXSAVE64."""
+"""The host's processor as an oracle: an instruction runs in inline assembly between FXRSTOR64 and FXSAVE64."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Callable
 from functools import cache
 
 import llvmlite.binding as llvm
+
 from tests.isa.vector.world import MEMORY, World
 
 IS_X86_64 = platform.machine() in ("x86_64", "AMD64")

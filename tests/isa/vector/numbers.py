@@ -7,7 +7,6 @@ import struct
 from dataclasses import replace
 
 from tests.isa.vector.world import World
-
 from vmxon.processor.floating.formats import DOUBLE, SINGLE, Format
 
 INTEGER_BIT = 1 << 63
@@ -71,7 +70,12 @@ def extended(choose: random.Random) -> tuple[int, int]:
         case 2:
             return sign | 0x7FFF, INTEGER_BIT | choose.choice([0, 1 << 62, choose.getrandbits(63)])
     around = [0x3FFF, 0x3FFF + 32, 0x3FFF + 64, 0x3FFF - 126, 0x3FFF - 149, 0x3FFF - 1022, 0x3FFF - 1074, 0x3FFF + 1023]
-    exponents = [choose.randrange(0x8000), choose.randrange(4), 0x7FFE - choose.randrange(4), 0x1FFF + choose.randrange(5)]
+    exponents = [
+        choose.randrange(0x8000),
+        choose.randrange(4),
+        0x7FFE - choose.randrange(4),
+        0x1FFF + choose.randrange(5),
+    ]
     exponent = choose.choice([*exponents, *(a + choose.randrange(-3, 4) for a in around)])
     significand = choose.choice(
         [

@@ -6,7 +6,6 @@ from functools import cache
 
 from tests.harness import CODE, DATA, Bench, assemble
 from tests.isa.vector.world import MEMORY, World
-
 from vmxon.processor.state import HostRequest
 
 CR0_NE, CR4_OSFXSR, CR4_OSXMMEXCPT = 1 << 5, 1 << 9, 1 << 10

@@ -6,6 +6,7 @@ import random
 from dataclasses import replace
 
 import pytest
+
 from tests.isa.vector import host
 from tests.isa.vector.instructions import SSE, X87
 from tests.isa.vector.numbers import sse_world, x87_world

@@ -1,14 +1,13 @@
-"""Who may execute x87 and SSE instructions: CR0.EM, TS, MP, CR4.OSFXSR, OSXMMEXCPT, alignment, reserved bits of MXCSR."""
+"""Who may execute x87 and SSE instructions: CR0, CR4, alignment, pending exceptions, reserved bits of MXCSR."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 import pytest
+
 from tests.isa.vector.subject import CR4_OSFXSR, CR4_OSXMMEXCPT, Subject, subject
 from tests.isa.vector.world import World
-
 from vmxon.processor.state import HostRequest
 
 MP, EM, TS = 1 << 1, 1 << 2, 1 << 3
@@ -112,12 +111,16 @@ def test_reserved_bits_of_mxcsr(processor: Subject, value: int, vector: int | No
     assert processor.state.mxcsr == (value if vector is None else 0x1F80)
 
 
-@pytest.mark.parametrize("text", ["fld1", "fwait", "fldcw word ptr [rsi]", "fxch st(1)", "fldenv [rsi]", "frstor [rsi]"])
+@pytest.mark.parametrize(
+    "text", ["fld1", "fwait", "fldcw word ptr [rsi]", "fxch st(1)", "fldenv [rsi]", "frstor [rsi]"]
+)
 def test_waiting_instructions_deliver_what_is_pending(processor: Subject, text: str) -> None:
     assert processor.vector(text, PENDING) == MF
 
 
-@pytest.mark.parametrize("text", ["fninit", "fnclex", "fnstcw word ptr [rsi]", "fnstsw ax", "fnstenv [rsi]", "fxsave [rsi]"])
+@pytest.mark.parametrize(
+    "text", ["fninit", "fnclex", "fnstcw word ptr [rsi]", "fnstsw ax", "fnstenv [rsi]", "fxsave [rsi]"]
+)
 def test_others_do_not_wait(processor: Subject, text: str) -> None:
     assert processor.vector(text, PENDING) is None
 
@@ -130,12 +133,14 @@ def test_mf_comes_with_the_next_waiting_instruction(processor: Subject) -> None:
     assert processor.vector("fwait", after) == MF
 
 
-@pytest.mark.parametrize("text", "f2xm1 fyl2x fptan fpatan fyl2xp1 fsincos fsin fcos emms".split())
+@pytest.mark.parametrize("text", ["f2xm1", "fyl2x", "fptan", "fpatan", "fyl2xp1", "fsincos", "fsin", "fcos", "emms"])
 def test_missing_instructions_stop_the_machine(processor: Subject, text: str) -> None:
     assert processor.attempt(text, World()) == HostRequest.MISSING
 
 
-@pytest.mark.parametrize("text", ["paddb mm0, mm1", "paddb mm0, qword ptr [rsi]", "movq mm0, rax", "cvtpi2ps xmm0, mm1"])
+@pytest.mark.parametrize(
+    "text", ["paddb mm0, mm1", "paddb mm0, qword ptr [rsi]", "movq mm0, rax", "cvtpi2ps xmm0, mm1"]
+)
 def test_mmx_stops_the_machine(processor: Subject, text: str) -> None:
     assert processor.attempt(text, World()) == HostRequest.MISSING
 

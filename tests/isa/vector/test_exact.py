@@ -10,6 +10,7 @@ from fractions import Fraction
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from tests.isa.vector.subject import subject
 from tests.isa.vector.world import World
 
@@ -106,7 +107,10 @@ def test_x87_arithmetic_is_exactly_rounded(text: str, mode: int, precision: int)
     choose = random.Random(f"{text}{mode}{precision}")
     control = 0x7F | precision << 8 | mode << 10
     for _ in range(30):
-        numbers = [(choose.getrandbits(1) << 15 | 0x3FFF + choose.randrange(-70, 70), choose.getrandbits(64) | 1 << 63) for _ in "ab"]
+        numbers = [
+            (choose.getrandbits(1) << 15 | 0x3FFF + choose.randrange(-70, 70), choose.getrandbits(64) | 1 << 63)
+            for _ in "ab"
+        ]
         before = World(control=control, present=3, stack=(*numbers, *((0, 0),) * 6))
         exact = OPERATIONS[text](value_of(numbers[0]), value_of(numbers[1]))
         after = subject().run(text, before)
@@ -124,7 +128,12 @@ def test_x87_roots_are_exactly_rounded(mode: int) -> None:
         after = subject().run("fsqrt", World(control=0x37F | mode << 10, present=1, stack=(number, *((0, 0),) * 7)))
         root, unit = value_of(after.stack[0]), Fraction(2) ** ((after.stack[0][0] & 0x7FFF) - 16383 - 63)
         square = value_of(number)
-        below, above = {0: (root - unit / 2, root + unit / 2), 1: (root, root + unit), 2: (root - unit, root), 3: (root, root + unit)}[mode]
+        below, above = {
+            0: (root - unit / 2, root + unit / 2),
+            1: (root, root + unit),
+            2: (root - unit, root),
+            3: (root, root + unit),
+        }[mode]
         assert below**2 <= square <= above**2
 
 
@@ -160,7 +169,11 @@ def test_estimates_at_the_edges(text: str, operand: int, result: int) -> None:
 
 def test_maskmovdqu_stores_the_chosen_bytes() -> None:
     machine = subject()
-    machine.load(World(xmm=(int.from_bytes(bytes(range(16)), "little"), 0x80 | 0xFF << 64 | 0x7F << 8, 0, 0), memory=b"\xee" * 64))
+    machine.load(
+        World(
+            xmm=(int.from_bytes(bytes(range(16)), "little"), 0x80 | 0xFF << 64 | 0x7F << 8, 0, 0), memory=b"\xee" * 64
+        )
+    )
     machine.state.gpr[7] = 0x20000 + 3
     machine.bench.step("maskmovdqu xmm0, xmm1")
     assert machine.after().memory[:20] == b"\xee" * 3 + b"\x00" + b"\xee" * 7 + b"\x08" + b"\xee" * 8

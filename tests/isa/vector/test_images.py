@@ -1,4 +1,4 @@
-"""What FNSTENV, FNSAVE and FXSAVE write, and that FLDENV, FRSTOR and FXRSTOR take it back (Vol. 1 Figures 8-9 to 8-12, Table 10-2)."""
+"""What FNSTENV, FNSAVE and FXSAVE write and their partners read (Vol. 1 Figures 8-9 to 8-12, Table 10-2)."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import struct
 from dataclasses import replace
 
 import pytest
+
 from tests.harness import CODE, DATA
 from tests.isa.vector.numbers import x87_world
 from tests.isa.vector.subject import Subject, subject
@@ -47,7 +48,7 @@ def with_pointers(machine: Subject) -> None:
     state.x87_dp, state.x87_ds = 0x9ABCDEF0, 0x2222
 
 
-def store(machine: Subject, text: str, size: int) -> bytes:
+def store(machine: Subject, text: str | bytes, size: int) -> bytes:
     """Load LOADED with pointers, run a store, give what it wrote."""
     machine.load(LOADED)
     with_pointers(machine)
@@ -78,11 +79,16 @@ def test_protected_16_bit_environment(machine_32: Subject) -> None:
 def test_real_mode_environment_holds_linear_addresses(machine_16: Subject) -> None:
     words = struct.unpack("<7H", store(machine_16, "fnstenv [si]", 14))
     instruction, data = 0x12345678 + 0x11110, 0x9ABCDEF0 + 0x22220
-    assert words[3:] == (instruction & 0xFFFF, instruction >> 16 << 12 & 0xF000 | 0x5A5, data & 0xFFFF, data >> 16 << 12 & 0xF000)
+    assert words[3:] == (
+        instruction & 0xFFFF,
+        instruction >> 16 << 12 & 0xF000 | 0x5A5,
+        data & 0xFFFF,
+        data >> 16 << 12 & 0xF000,
+    )
 
 
 def test_real_mode_32_bit_environment(machine_16: Subject) -> None:
-    words = struct.unpack("<7I", store(machine_16, "data32 fnstenv [si]", 28))
+    words = struct.unpack("<7I", store(machine_16, b"\x66\xd9\x34", 28))
     instruction, data = 0x12345678 + 0x11110, 0x9ABCDEF0 + 0x22220
     assert words[3] == 0xFFFF0000 | instruction & 0xFFFF
     assert words[4] == instruction >> 16 << 12 | 0x5A5
@@ -115,7 +121,9 @@ def test_what_is_saved_can_be_restored(
         machine.bench.engine.write_physical(DATA, saved)
         machine.bench.step(load_text)
         restored = replace(machine.after(), memory=before.memory).visible
-        expected = before.visible if "x" in store_text.replace("[esi]", "") else replace(before, xmm=(1, 2, 3, 4)).visible
+        expected = (
+            before.visible if "x" in store_text.replace("[esi]", "") else replace(before, xmm=(1, 2, 3, 4)).visible
+        )
         assert not differences(restored, expected)
 
 

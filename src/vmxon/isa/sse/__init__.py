@@ -1,1 +1,1 @@
-"""SSE and SSE2 instructions; each module declares one group of Vol. 1 §10.4 “SSE Instruction Set” and §11.4 “SSE2 Instruction Set”."""
+"""SSE and SSE2 instructions, in the groups of Vol. 1 §10.4 “SSE Instruction Set” and §11.4 “SSE2 Instruction Set”."""

@@ -1,4 +1,4 @@
-"""Packed and scalar arithmetic and comparison of singles and doubles (Vol. 1 §10.4.1.2, §11.4.1.2 “… Arithmetic Instructions”)."""
+"""Arithmetic of singles and doubles (Vol. 1 §10.4.1.2 “SSE Arithmetic Instructions”, §11.4.1.2 for doubles)."""
 
 from __future__ import annotations
 
@@ -171,5 +171,3 @@ def maxss(cpu: Cpu, destination: XmmOperand, source: Vector) -> None:
 def maxsd(cpu: Cpu, destination: XmmOperand, source: Vector) -> None:
     """Maximum of the first doubles."""
     scalar(cpu, destination, source, Operation.MAXIMUM, DOUBLE)
-
-

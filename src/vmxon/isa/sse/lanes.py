@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from vmxon.isa.operands import MemoryOperand, XmmOperand
-from vmxon.microcode import IntType, inline, microcode, u64
+from vmxon.microcode import IntType, inline, microcode, u64, unsigned
 from vmxon.processor.simd import check_sse
 from vmxon.processor.state import ProcessorState as Cpu
 
+BYTE, WORD, DOUBLEWORD, QUADWORD = (unsigned(bits) for bits in (8, 16, 32, 64))
+"""Types of elements."""
 Vector = XmmOperand | MemoryOperand
 """An XMM register or memory in its place."""
 Lane = Callable[[IntType, int, int], int]

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from vmxon.isa.operands import Operand, XmmOperand
-from vmxon.isa.sse.lanes import Vector, halves
+from vmxon.isa.sse.lanes import DOUBLEWORD, QUADWORD, WORD, Vector, halves
 from vmxon.isa.sse.packed_arithmetic import packed
 from vmxon.isa.table import Form, instruction
-from vmxon.microcode import IntType, inline, microcode, u16, u32, u64
+from vmxon.microcode import IntType, inline, microcode, u64
 from vmxon.processor.simd import check_sse
 from vmxon.processor.state import ProcessorState as Cpu
 
@@ -172,49 +172,49 @@ def shifting(mnemonic: str, opcode: str, immediate: str) -> Callable[[F], F]:
 @shifting("PSLLW", "F1", "71 /6")
 def psllw(cpu: Cpu, destination: XmmOperand, source: Operand | Vector) -> None:
     """Words shifted left (Vol. 2B “PSLLW/PSLLD/PSLLQ”)."""
-    shift(cpu, destination, source, u16, shift_left)
+    shift(cpu, destination, source, WORD, shift_left)
 
 
 @shifting("PSLLD", "F2", "72 /6")
 def pslld(cpu: Cpu, destination: XmmOperand, source: Operand | Vector) -> None:
     """Doublewords shifted left."""
-    shift(cpu, destination, source, u32, shift_left)
+    shift(cpu, destination, source, DOUBLEWORD, shift_left)
 
 
 @shifting("PSLLQ", "F3", "73 /6")
 def psllq(cpu: Cpu, destination: XmmOperand, source: Operand | Vector) -> None:
     """Quadwords shifted left."""
-    shift(cpu, destination, source, u64, shift_left)
+    shift(cpu, destination, source, QUADWORD, shift_left)
 
 
 @shifting("PSRLW", "D1", "71 /2")
 def psrlw(cpu: Cpu, destination: XmmOperand, source: Operand | Vector) -> None:
     """Words shifted right (Vol. 2B “PSRLW/PSRLD/PSRLQ”)."""
-    shift(cpu, destination, source, u16, shift_right)
+    shift(cpu, destination, source, WORD, shift_right)
 
 
 @shifting("PSRLD", "D2", "72 /2")
 def psrld(cpu: Cpu, destination: XmmOperand, source: Operand | Vector) -> None:
     """Doublewords shifted right."""
-    shift(cpu, destination, source, u32, shift_right)
+    shift(cpu, destination, source, DOUBLEWORD, shift_right)
 
 
 @shifting("PSRLQ", "D3", "73 /2")
 def psrlq(cpu: Cpu, destination: XmmOperand, source: Operand | Vector) -> None:
     """Quadwords shifted right."""
-    shift(cpu, destination, source, u64, shift_right)
+    shift(cpu, destination, source, QUADWORD, shift_right)
 
 
 @shifting("PSRAW", "E1", "71 /4")
 def psraw(cpu: Cpu, destination: XmmOperand, source: Operand | Vector) -> None:
     """Words shifted right with their signs (Vol. 2B “PSRAW/PSRAD/PSRAQ”)."""
-    shift(cpu, destination, source, u16, shift_right_signed)
+    shift(cpu, destination, source, WORD, shift_right_signed)
 
 
 @shifting("PSRAD", "E2", "72 /4")
 def psrad(cpu: Cpu, destination: XmmOperand, source: Operand | Vector) -> None:
     """Doublewords shifted right with their signs."""
-    shift(cpu, destination, source, u32, shift_right_signed)
+    shift(cpu, destination, source, DOUBLEWORD, shift_right_signed)
 
 
 @instruction("PSLLDQ", Form("66 0F 73 /7 ib", "xmm, imm8"))
@@ -225,9 +225,9 @@ def pslldq(cpu: Cpu, destination: XmmOperand, count: Operand) -> None:
     high = destination.read_high()
     bits = u64(count.read()) << 3
     rest = bits - 64
-    new_low = shift_left(u64, low, bits)
-    across = shift_left(u64, low, rest) if bits >= 64 else shift_right(u64, low, u64(64) - bits)
-    destination.write_halves(new_low, shift_left(u64, high, bits) | across)
+    new_low = shift_left(QUADWORD, low, bits)
+    across = shift_left(QUADWORD, low, rest) if bits >= 64 else shift_right(QUADWORD, low, u64(64) - bits)
+    destination.write_halves(new_low, shift_left(QUADWORD, high, bits) | across)
 
 
 @instruction("PSRLDQ", Form("66 0F 73 /3 ib", "xmm, imm8"))
@@ -238,6 +238,6 @@ def psrldq(cpu: Cpu, destination: XmmOperand, count: Operand) -> None:
     high = destination.read_high()
     bits = u64(count.read()) << 3
     rest = bits - 64
-    new_high = shift_right(u64, high, bits)
-    across = shift_right(u64, high, rest) if bits >= 64 else shift_left(u64, high, u64(64) - bits)
-    destination.write_halves(shift_right(u64, low, bits) | across, new_high)
+    new_high = shift_right(QUADWORD, high, bits)
+    across = shift_right(QUADWORD, high, rest) if bits >= 64 else shift_left(QUADWORD, high, u64(64) - bits)
+    destination.write_halves(shift_right(QUADWORD, low, bits) | across, new_high)

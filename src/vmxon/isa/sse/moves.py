@@ -1,4 +1,4 @@
-"""Data movement between XMM registers, general registers and memory (Vol. 1 §10.4.1.1, §11.4.1.1 “… Data Movement Instructions”)."""
+"""Moves between XMM registers, general registers and memory (Vol. 1 §10.4.1.1 “SSE Data Movement Instructions”)."""
 
 from __future__ import annotations
 

@@ -7,6 +7,10 @@ from typing import TypeVar
 
 from vmxon.isa.operands import XmmOperand
 from vmxon.isa.sse.lanes import (
+    BYTE,
+    DOUBLEWORD,
+    QUADWORD,
+    WORD,
     Vector,
     add,
     add_signed,
@@ -35,7 +39,7 @@ F = TypeVar("F", bound=Callable[..., None])
 
 
 def packed(mnemonic: str, opcode: str) -> Callable[[F], F]:
-    """An instruction with an XMM form, and the MMX form of the same opcode, which is missing: CPUID does not announce MMX."""
+    """An XMM form, and the MMX form of the same opcode, which is missing: CPUID does not announce MMX."""
     return instruction(
         mnemonic, Form(f"66 0F {opcode} /r", "xmm, xmm/m128"), Form(f"NP 0F {opcode} /r", "mm, mm/m64", missing=True)
     )
@@ -44,187 +48,187 @@ def packed(mnemonic: str, opcode: str) -> Callable[[F], F]:
 @packed("PADDB", "FC")
 def paddb(cpu: Cpu, destination: XmmOperand, source: Vector) -> None:
     """Sums of bytes (Vol. 2B “PADDB/PADDW/PADDD/PADDQ—Add Packed Integers”)."""
-    lanes(cpu, destination, source, u8, add)
+    lanes(cpu, destination, source, BYTE, add)
 
 
 @packed("PADDW", "FD")
 def paddw(cpu: Cpu, destination: XmmOperand, source: Vector) -> None:
     """Sums of words."""
-    lanes(cpu, destination, source, u16, add)
+    lanes(cpu, destination, source, WORD, add)
 
 
 @packed("PADDD", "FE")
 def paddd(cpu: Cpu, destination: XmmOperand, source: Vector) -> None:
     """Sums of doublewords."""
-    lanes(cpu, destination, source, u32, add)
+    lanes(cpu, destination, source, DOUBLEWORD, add)
 
 
 @packed("PADDQ", "D4")
 def paddq(cpu: Cpu, destination: XmmOperand, source: Vector) -> None:
     """Sums of quadwords."""
-    lanes(cpu, destination, source, u64, add)
+    lanes(cpu, destination, source, QUADWORD, add)
 
 
 @packed("PADDSB", "EC")
 def paddsb(cpu: Cpu, destination: XmmOperand, source: Vector) -> None:
     """Sums of bytes with signed saturation (Vol. 2B “PADDSB/PADDSW”)."""
-    lanes(cpu, destination, source, u8, add_signed)
+    lanes(cpu, destination, source, BYTE, add_signed)
 
 
 @packed("PADDSW", "ED")
 def paddsw(cpu: Cpu, destination: XmmOperand, source: Vector) -> None:
     """Sums of words with signed saturation."""
-    lanes(cpu, destination, source, u16, add_signed)
+    lanes(cpu, destination, source, WORD, add_signed)
 
 
 @packed("PADDUSB", "DC")
 def paddusb(cpu: Cpu, destination: XmmOperand, source: Vector) -> None:
     """Sums of bytes with unsigned saturation (Vol. 2B “PADDUSB/PADDUSW”)."""
-    lanes(cpu, destination, source, u8, add_unsigned)
+    lanes(cpu, destination, source, BYTE, add_unsigned)
 
 
 @packed("PADDUSW", "DD")
 def paddusw(cpu: Cpu, destination: XmmOperand, source: Vector) -> None:
     """Sums of words with unsigned saturation."""
-    lanes(cpu, destination, source, u16, add_unsigned)
+    lanes(cpu, destination, source, WORD, add_unsigned)
 
 
 @packed("PSUBB", "F8")
 def psubb(cpu: Cpu, destination: XmmOperand, source: Vector) -> None:
     """Differences of bytes (Vol. 2B “PSUBB/PSUBW/PSUBD—Subtract Packed Integers”)."""
-    lanes(cpu, destination, source, u8, subtract)
+    lanes(cpu, destination, source, BYTE, subtract)
 
 
 @packed("PSUBW", "F9")
 def psubw(cpu: Cpu, destination: XmmOperand, source: Vector) -> None:
     """Differences of words."""
-    lanes(cpu, destination, source, u16, subtract)
+    lanes(cpu, destination, source, WORD, subtract)
 
 
 @packed("PSUBD", "FA")
 def psubd(cpu: Cpu, destination: XmmOperand, source: Vector) -> None:
     """Differences of doublewords."""
-    lanes(cpu, destination, source, u32, subtract)
+    lanes(cpu, destination, source, DOUBLEWORD, subtract)
 
 
 @packed("PSUBQ", "FB")
 def psubq(cpu: Cpu, destination: XmmOperand, source: Vector) -> None:
     """Differences of quadwords (Vol. 2B “PSUBQ”)."""
-    lanes(cpu, destination, source, u64, subtract)
+    lanes(cpu, destination, source, QUADWORD, subtract)
 
 
 @packed("PSUBSB", "E8")
 def psubsb(cpu: Cpu, destination: XmmOperand, source: Vector) -> None:
     """Differences of bytes with signed saturation (Vol. 2B “PSUBSB/PSUBSW”)."""
-    lanes(cpu, destination, source, u8, subtract_signed)
+    lanes(cpu, destination, source, BYTE, subtract_signed)
 
 
 @packed("PSUBSW", "E9")
 def psubsw(cpu: Cpu, destination: XmmOperand, source: Vector) -> None:
     """Differences of words with signed saturation."""
-    lanes(cpu, destination, source, u16, subtract_signed)
+    lanes(cpu, destination, source, WORD, subtract_signed)
 
 
 @packed("PSUBUSB", "D8")
 def psubusb(cpu: Cpu, destination: XmmOperand, source: Vector) -> None:
     """Differences of bytes with unsigned saturation (Vol. 2B “PSUBUSB/PSUBUSW”)."""
-    lanes(cpu, destination, source, u8, subtract_unsigned)
+    lanes(cpu, destination, source, BYTE, subtract_unsigned)
 
 
 @packed("PSUBUSW", "D9")
 def psubusw(cpu: Cpu, destination: XmmOperand, source: Vector) -> None:
     """Differences of words with unsigned saturation."""
-    lanes(cpu, destination, source, u16, subtract_unsigned)
+    lanes(cpu, destination, source, WORD, subtract_unsigned)
 
 
 @packed("PCMPEQB", "74")
 def pcmpeqb(cpu: Cpu, destination: XmmOperand, source: Vector) -> None:
     """All ones in each byte that is equal (Vol. 2B “PCMPEQB/PCMPEQW/PCMPEQD”)."""
-    lanes(cpu, destination, source, u8, equal)
+    lanes(cpu, destination, source, BYTE, equal)
 
 
 @packed("PCMPEQW", "75")
 def pcmpeqw(cpu: Cpu, destination: XmmOperand, source: Vector) -> None:
     """All ones in each word that is equal."""
-    lanes(cpu, destination, source, u16, equal)
+    lanes(cpu, destination, source, WORD, equal)
 
 
 @packed("PCMPEQD", "76")
 def pcmpeqd(cpu: Cpu, destination: XmmOperand, source: Vector) -> None:
     """All ones in each doubleword that is equal."""
-    lanes(cpu, destination, source, u32, equal)
+    lanes(cpu, destination, source, DOUBLEWORD, equal)
 
 
 @packed("PCMPGTB", "64")
 def pcmpgtb(cpu: Cpu, destination: XmmOperand, source: Vector) -> None:
     """All ones in each byte that is greater (Vol. 2B “PCMPGTB/PCMPGTW/PCMPGTD”)."""
-    lanes(cpu, destination, source, u8, greater)
+    lanes(cpu, destination, source, BYTE, greater)
 
 
 @packed("PCMPGTW", "65")
 def pcmpgtw(cpu: Cpu, destination: XmmOperand, source: Vector) -> None:
     """All ones in each word that is greater."""
-    lanes(cpu, destination, source, u16, greater)
+    lanes(cpu, destination, source, WORD, greater)
 
 
 @packed("PCMPGTD", "66")
 def pcmpgtd(cpu: Cpu, destination: XmmOperand, source: Vector) -> None:
     """All ones in each doubleword that is greater."""
-    lanes(cpu, destination, source, u32, greater)
+    lanes(cpu, destination, source, DOUBLEWORD, greater)
 
 
 @packed("PAVGB", "E0")
 def pavgb(cpu: Cpu, destination: XmmOperand, source: Vector) -> None:
     """Rounded means of bytes (Vol. 2B “PAVGB/PAVGW”)."""
-    lanes(cpu, destination, source, u8, average)
+    lanes(cpu, destination, source, BYTE, average)
 
 
 @packed("PAVGW", "E3")
 def pavgw(cpu: Cpu, destination: XmmOperand, source: Vector) -> None:
     """Rounded means of words."""
-    lanes(cpu, destination, source, u16, average)
+    lanes(cpu, destination, source, WORD, average)
 
 
 @packed("PMINUB", "DA")
 def pminub(cpu: Cpu, destination: XmmOperand, source: Vector) -> None:
     """The smaller unsigned bytes (Vol. 2B “PMINUB/PMINUW”)."""
-    lanes(cpu, destination, source, u8, minimum_unsigned)
+    lanes(cpu, destination, source, BYTE, minimum_unsigned)
 
 
 @packed("PMAXUB", "DE")
 def pmaxub(cpu: Cpu, destination: XmmOperand, source: Vector) -> None:
     """The larger unsigned bytes (Vol. 2B “PMAXUB/PMAXUW”)."""
-    lanes(cpu, destination, source, u8, maximum_unsigned)
+    lanes(cpu, destination, source, BYTE, maximum_unsigned)
 
 
 @packed("PMINSW", "EA")
 def pminsw(cpu: Cpu, destination: XmmOperand, source: Vector) -> None:
     """The smaller signed words (Vol. 2B “PMINSB/PMINSW”)."""
-    lanes(cpu, destination, source, u16, minimum_signed)
+    lanes(cpu, destination, source, WORD, minimum_signed)
 
 
 @packed("PMAXSW", "EE")
 def pmaxsw(cpu: Cpu, destination: XmmOperand, source: Vector) -> None:
     """The larger signed words (Vol. 2B “PMAXSB/PMAXSW/PMAXSD/PMAXSQ”)."""
-    lanes(cpu, destination, source, u16, maximum_signed)
+    lanes(cpu, destination, source, WORD, maximum_signed)
 
 
 @packed("PMULLW", "D5")
 def pmullw(cpu: Cpu, destination: XmmOperand, source: Vector) -> None:
     """Lower halves of products of words (Vol. 2B “PMULLW”)."""
-    lanes(cpu, destination, source, u16, multiply_low)
+    lanes(cpu, destination, source, WORD, multiply_low)
 
 
 @packed("PMULHW", "E5")
 def pmulhw(cpu: Cpu, destination: XmmOperand, source: Vector) -> None:
     """Upper halves of signed products of words (Vol. 2B “PMULHW”)."""
-    lanes(cpu, destination, source, u16, multiply_high_signed)
+    lanes(cpu, destination, source, WORD, multiply_high_signed)
 
 
 @packed("PMULHUW", "E4")
 def pmulhuw(cpu: Cpu, destination: XmmOperand, source: Vector) -> None:
     """Upper halves of unsigned products of words (Vol. 2B “PMULHUW”)."""
-    lanes(cpu, destination, source, u16, multiply_high_unsigned)
+    lanes(cpu, destination, source, WORD, multiply_high_unsigned)
 
 
 @inline

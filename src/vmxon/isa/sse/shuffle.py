@@ -1,12 +1,12 @@
-"""Shuffles, interleaving, packing, insertion and extraction (Vol. 1 §11.4.1.4 “SSE2 Shuffle and Unpack Instructions”)."""
+"""Shuffles, interleaving, packing, insertion (Vol. 1 §11.4.1.5 “SSE2 Shuffle and Unpack Instructions”)."""
 
 from __future__ import annotations
 
 from vmxon.isa.operands import Operand, XmmOperand
-from vmxon.isa.sse.lanes import Vector, clamp
+from vmxon.isa.sse.lanes import BYTE, DOUBLEWORD, QUADWORD, WORD, Vector, clamp
 from vmxon.isa.sse.packed_arithmetic import packed
 from vmxon.isa.table import Form, instruction
-from vmxon.microcode import IntType, inline, microcode, u8, u16, u32, u64
+from vmxon.microcode import IntType, inline, microcode, u16, u32, u64
 from vmxon.processor.simd import LOW_SINGLE, check_sse
 from vmxon.processor.state import ProcessorState as Cpu
 
@@ -122,73 +122,73 @@ def unpack_high(cpu: Cpu, destination: XmmOperand, source: Vector, kind: IntType
 @packed("PUNPCKLBW", "60")
 def punpcklbw(cpu: Cpu, destination: XmmOperand, source: Vector) -> None:
     """Low bytes interleaved (Vol. 2B “PUNPCKLBW/PUNPCKLWD/PUNPCKLDQ/PUNPCKLQDQ”)."""
-    unpack_low(cpu, destination, source, u8)
+    unpack_low(cpu, destination, source, BYTE)
 
 
 @packed("PUNPCKLWD", "61")
 def punpcklwd(cpu: Cpu, destination: XmmOperand, source: Vector) -> None:
     """Low words interleaved."""
-    unpack_low(cpu, destination, source, u16)
+    unpack_low(cpu, destination, source, WORD)
 
 
 @packed("PUNPCKLDQ", "62")
 def punpckldq(cpu: Cpu, destination: XmmOperand, source: Vector) -> None:
     """Low doublewords interleaved."""
-    unpack_low(cpu, destination, source, u32)
+    unpack_low(cpu, destination, source, DOUBLEWORD)
 
 
 @packed("PUNPCKHBW", "68")
 def punpckhbw(cpu: Cpu, destination: XmmOperand, source: Vector) -> None:
     """High bytes interleaved (Vol. 2B “PUNPCKHBW/PUNPCKHWD/PUNPCKHDQ/PUNPCKHQDQ”)."""
-    unpack_high(cpu, destination, source, u8)
+    unpack_high(cpu, destination, source, BYTE)
 
 
 @packed("PUNPCKHWD", "69")
 def punpckhwd(cpu: Cpu, destination: XmmOperand, source: Vector) -> None:
     """High words interleaved."""
-    unpack_high(cpu, destination, source, u16)
+    unpack_high(cpu, destination, source, WORD)
 
 
 @packed("PUNPCKHDQ", "6A")
 def punpckhdq(cpu: Cpu, destination: XmmOperand, source: Vector) -> None:
     """High doublewords interleaved."""
-    unpack_high(cpu, destination, source, u32)
+    unpack_high(cpu, destination, source, DOUBLEWORD)
 
 
 @instruction("PUNPCKLQDQ", Form("66 0F 6C /r", "xmm, xmm/m128"))
 def punpcklqdq(cpu: Cpu, destination: XmmOperand, source: Vector) -> None:
     """Low quadwords side by side."""
-    unpack_low(cpu, destination, source, u64)
+    unpack_low(cpu, destination, source, QUADWORD)
 
 
 @instruction("PUNPCKHQDQ", Form("66 0F 6D /r", "xmm, xmm/m128"))
 def punpckhqdq(cpu: Cpu, destination: XmmOperand, source: Vector) -> None:
     """High quadwords side by side."""
-    unpack_high(cpu, destination, source, u64)
+    unpack_high(cpu, destination, source, QUADWORD)
 
 
 @instruction("UNPCKLPS", Form("NP 0F 14 /r", "xmm, xmm/m128"))
 def unpcklps(cpu: Cpu, destination: XmmOperand, source: Vector) -> None:
     """Low singles interleaved (Vol. 2D “UNPCKLPS”)."""
-    unpack_low(cpu, destination, source, u32)
+    unpack_low(cpu, destination, source, DOUBLEWORD)
 
 
 @instruction("UNPCKHPS", Form("NP 0F 15 /r", "xmm, xmm/m128"))
 def unpckhps(cpu: Cpu, destination: XmmOperand, source: Vector) -> None:
     """High singles interleaved (Vol. 2D “UNPCKHPS”)."""
-    unpack_high(cpu, destination, source, u32)
+    unpack_high(cpu, destination, source, DOUBLEWORD)
 
 
 @instruction("UNPCKLPD", Form("66 0F 14 /r", "xmm, xmm/m128"))
 def unpcklpd(cpu: Cpu, destination: XmmOperand, source: Vector) -> None:
     """Low doubles side by side (Vol. 2D “UNPCKLPD”)."""
-    unpack_low(cpu, destination, source, u64)
+    unpack_low(cpu, destination, source, QUADWORD)
 
 
 @instruction("UNPCKHPD", Form("66 0F 15 /r", "xmm, xmm/m128"))
 def unpckhpd(cpu: Cpu, destination: XmmOperand, source: Vector) -> None:
     """High doubles side by side (Vol. 2D “UNPCKHPD”)."""
-    unpack_high(cpu, destination, source, u64)
+    unpack_high(cpu, destination, source, QUADWORD)
 
 
 @microcode
@@ -216,19 +216,19 @@ def pack(cpu: Cpu, destination: XmmOperand, source: Vector, kind: IntType, lowes
 @packed("PACKSSWB", "63")
 def packsswb(cpu: Cpu, destination: XmmOperand, source: Vector) -> None:
     """Words into signed bytes (Vol. 2B “PACKSSWB/PACKSSDW”)."""
-    pack(cpu, destination, source, u8, -0x80, 0x7F)
+    pack(cpu, destination, source, BYTE, -0x80, 0x7F)
 
 
 @packed("PACKUSWB", "67")
 def packuswb(cpu: Cpu, destination: XmmOperand, source: Vector) -> None:
     """Words into unsigned bytes (Vol. 2B “PACKUSWB”)."""
-    pack(cpu, destination, source, u8, 0, 0xFF)
+    pack(cpu, destination, source, BYTE, 0, 0xFF)
 
 
 @packed("PACKSSDW", "6B")
 def packssdw(cpu: Cpu, destination: XmmOperand, source: Vector) -> None:
     """Doublewords into signed words."""
-    pack(cpu, destination, source, u16, -0x8000, 0x7FFF)
+    pack(cpu, destination, source, WORD, -0x8000, 0x7FFF)
 
 
 @instruction(

@@ -1,4 +1,4 @@
-"""MXCSR, FXSAVE, FXRSTOR, and EMMS (Vol. 1 §10.4.6 “Cacheability Control, …”, §10.5 “FXSAVE and FXRSTOR Instructions”)."""
+"""MXCSR, FXSAVE, FXRSTOR, and EMMS (Vol. 1 §10.5 “FXSAVE and FXRSTOR Instructions”)."""
 
 from __future__ import annotations
 
@@ -52,7 +52,9 @@ def emms(cpu: Cpu) -> None:
     """Part of MMX, which is missing (Vol. 2A “EMMS—Empty MMX Technology State”)."""
 
 
-@instruction("MOVQ MMX", Form("NP 0F 6F /r", "mm, mm/m64", missing=True), Form("NP 0F 7F /r", "mm/m64, mm", missing=True))
+@instruction(
+    "MOVQ MMX", Form("NP 0F 6F /r", "mm, mm/m64", missing=True), Form("NP 0F 7F /r", "mm/m64, mm", missing=True)
+)
 def movq_mmx(cpu: Cpu) -> None:
     """Part of MMX, which is missing."""
 

@@ -1,8 +1,8 @@
-"""FADD, FSUB, FMUL, FDIV in all forms, and the operations on ST(0) alone (Vol. 1 §8.3.5 “Basic Arithmetic Instructions”)."""
+"""FADD, FSUB, FMUL, FDIV, and the operations on ST(0) alone (Vol. 1 §8.3.5 “Basic Arithmetic Instructions”)."""
 
 from __future__ import annotations
 
-from vmxon.isa.operands import Operand
+from vmxon.isa.operands import MemoryOperand, NumberOperand
 from vmxon.isa.record import Record
 from vmxon.isa.table import Form, instruction
 from vmxon.isa.x87.step import enter, remember
@@ -23,12 +23,15 @@ from vmxon.processor.x87.arithmetic import (
     square_root_top,
 )
 
+Real = MemoryOperand | NumberOperand
+"""A real number in memory or ST(i)."""
+
 
 @inline
-def to_top(cpu: Cpu, operation: Operation, reverse: int, source: Operand, record: Record) -> None:
+def to_top(cpu: Cpu, operation: Operation, reverse: int, source: Real, record: Record) -> None:
     """ST(0) := ST(0) (operation) source, operands exchanged where `reverse` is 1."""
     enter(cpu)
-    if source.is_memory:
+    if isinstance(source, MemoryOperand):
         head, significand, denormal = widen(DOUBLE if source.kind.bits == 64 else SINGLE, u64(source.read()))
         memory_arithmetic(cpu, operation, reverse, head, significand, denormal)
         remember(cpu, record, 0xDC if source.kind.bits == 64 else 0xD8, source)
@@ -39,7 +42,9 @@ def to_top(cpu: Cpu, operation: Operation, reverse: int, source: Operand, record
 
 
 @inline
-def to_register(cpu: Cpu, operation: Operation, reverse: int, pops: int, destination: Operand, record: Record) -> None:
+def to_register(
+    cpu: Cpu, operation: Operation, reverse: int, pops: int, destination: NumberOperand, record: Record
+) -> None:
     """ST(i) := ST(i) (operation) ST(0), operands exchanged where `reverse` is 1, then pop."""
     enter(cpu)
     index = u32(destination.number())
@@ -49,7 +54,7 @@ def to_register(cpu: Cpu, operation: Operation, reverse: int, pops: int, destina
 
 
 @inline
-def with_integer(cpu: Cpu, operation: Operation, reverse: int, source: Operand, record: Record) -> None:
+def with_integer(cpu: Cpu, operation: Operation, reverse: int, source: MemoryOperand, record: Record) -> None:
     """ST(0) := ST(0) (operation) a signed integer in memory, operands exchanged where `reverse` is 1."""
     enter(cpu)
     head, significand = widen_integer(u64(source.kind.signed(source.read())))
@@ -58,145 +63,145 @@ def with_integer(cpu: Cpu, operation: Operation, reverse: int, source: Operand, 
 
 
 @instruction("FADD", Form("D8 /0", "m32"), Form("DC /0", "m64"), Form("D8 /0", "sti"))
-def fadd(cpu: Cpu, source: Operand, record: Record) -> None:
+def fadd(cpu: Cpu, source: Real, record: Record) -> None:
     """ST(0) := ST(0) + source (Vol. 2A “FADD/FADDP/FIADD—Add”)."""
     to_top(cpu, Operation.ADD, 0, source, record)
 
 
 @instruction("FADD STI", Form("DC /0", "sti"))
-def fadd_register(cpu: Cpu, destination: Operand, record: Record) -> None:
+def fadd_register(cpu: Cpu, destination: NumberOperand, record: Record) -> None:
     """ST(i) := ST(i) + ST(0)."""
     to_register(cpu, Operation.ADD, 0, 0, destination, record)
 
 
 @instruction("FADDP", Form("DE /0", "sti"))
-def faddp(cpu: Cpu, destination: Operand, record: Record) -> None:
+def faddp(cpu: Cpu, destination: NumberOperand, record: Record) -> None:
     """ST(i) := ST(i) + ST(0), pop."""
     to_register(cpu, Operation.ADD, 0, 1, destination, record)
 
 
 @instruction("FIADD", Form("DA /0", "m32"), Form("DE /0", "m16"))
-def fiadd(cpu: Cpu, source: Operand, record: Record) -> None:
+def fiadd(cpu: Cpu, source: MemoryOperand, record: Record) -> None:
     """ST(0) := ST(0) + integer."""
     with_integer(cpu, Operation.ADD, 0, source, record)
 
 
 @instruction("FMUL", Form("D8 /1", "m32"), Form("DC /1", "m64"), Form("D8 /1", "sti"))
-def fmul(cpu: Cpu, source: Operand, record: Record) -> None:
+def fmul(cpu: Cpu, source: Real, record: Record) -> None:
     """ST(0) := ST(0) · source (Vol. 2A “FMUL/FMULP/FIMUL—Multiply”)."""
     to_top(cpu, Operation.MULTIPLY, 0, source, record)
 
 
 @instruction("FMUL STI", Form("DC /1", "sti"))
-def fmul_register(cpu: Cpu, destination: Operand, record: Record) -> None:
+def fmul_register(cpu: Cpu, destination: NumberOperand, record: Record) -> None:
     """ST(i) := ST(i) · ST(0)."""
     to_register(cpu, Operation.MULTIPLY, 0, 0, destination, record)
 
 
 @instruction("FMULP", Form("DE /1", "sti"))
-def fmulp(cpu: Cpu, destination: Operand, record: Record) -> None:
+def fmulp(cpu: Cpu, destination: NumberOperand, record: Record) -> None:
     """ST(i) := ST(i) · ST(0), pop."""
     to_register(cpu, Operation.MULTIPLY, 0, 1, destination, record)
 
 
 @instruction("FIMUL", Form("DA /1", "m32"), Form("DE /1", "m16"))
-def fimul(cpu: Cpu, source: Operand, record: Record) -> None:
+def fimul(cpu: Cpu, source: MemoryOperand, record: Record) -> None:
     """ST(0) := ST(0) · integer."""
     with_integer(cpu, Operation.MULTIPLY, 0, source, record)
 
 
 @instruction("FSUB", Form("D8 /4", "m32"), Form("DC /4", "m64"), Form("D8 /4", "sti"))
-def fsub(cpu: Cpu, source: Operand, record: Record) -> None:
+def fsub(cpu: Cpu, source: Real, record: Record) -> None:
     """ST(0) := ST(0) - source (Vol. 2A “FSUB/FSUBP/FISUB—Subtract”)."""
     to_top(cpu, Operation.SUBTRACT, 0, source, record)
 
 
 @instruction("FSUB STI", Form("DC /5", "sti"))
-def fsub_register(cpu: Cpu, destination: Operand, record: Record) -> None:
+def fsub_register(cpu: Cpu, destination: NumberOperand, record: Record) -> None:
     """ST(i) := ST(i) - ST(0)."""
     to_register(cpu, Operation.SUBTRACT, 0, 0, destination, record)
 
 
 @instruction("FSUBP", Form("DE /5", "sti"))
-def fsubp(cpu: Cpu, destination: Operand, record: Record) -> None:
+def fsubp(cpu: Cpu, destination: NumberOperand, record: Record) -> None:
     """ST(i) := ST(i) - ST(0), pop."""
     to_register(cpu, Operation.SUBTRACT, 0, 1, destination, record)
 
 
 @instruction("FISUB", Form("DA /4", "m32"), Form("DE /4", "m16"))
-def fisub(cpu: Cpu, source: Operand, record: Record) -> None:
+def fisub(cpu: Cpu, source: MemoryOperand, record: Record) -> None:
     """ST(0) := ST(0) - integer."""
     with_integer(cpu, Operation.SUBTRACT, 0, source, record)
 
 
 @instruction("FSUBR", Form("D8 /5", "m32"), Form("DC /5", "m64"), Form("D8 /5", "sti"))
-def fsubr(cpu: Cpu, source: Operand, record: Record) -> None:
+def fsubr(cpu: Cpu, source: Real, record: Record) -> None:
     """ST(0) := source - ST(0) (Vol. 2A “FSUBR/FSUBRP/FISUBR—Reverse Subtract”)."""
     to_top(cpu, Operation.SUBTRACT, 1, source, record)
 
 
 @instruction("FSUBR STI", Form("DC /4", "sti"))
-def fsubr_register(cpu: Cpu, destination: Operand, record: Record) -> None:
+def fsubr_register(cpu: Cpu, destination: NumberOperand, record: Record) -> None:
     """ST(i) := ST(0) - ST(i)."""
     to_register(cpu, Operation.SUBTRACT, 1, 0, destination, record)
 
 
 @instruction("FSUBRP", Form("DE /4", "sti"))
-def fsubrp(cpu: Cpu, destination: Operand, record: Record) -> None:
+def fsubrp(cpu: Cpu, destination: NumberOperand, record: Record) -> None:
     """ST(i) := ST(0) - ST(i), pop."""
     to_register(cpu, Operation.SUBTRACT, 1, 1, destination, record)
 
 
 @instruction("FISUBR", Form("DA /5", "m32"), Form("DE /5", "m16"))
-def fisubr(cpu: Cpu, source: Operand, record: Record) -> None:
+def fisubr(cpu: Cpu, source: MemoryOperand, record: Record) -> None:
     """ST(0) := integer - ST(0)."""
     with_integer(cpu, Operation.SUBTRACT, 1, source, record)
 
 
 @instruction("FDIV", Form("D8 /6", "m32"), Form("DC /6", "m64"), Form("D8 /6", "sti"))
-def fdiv(cpu: Cpu, source: Operand, record: Record) -> None:
+def fdiv(cpu: Cpu, source: Real, record: Record) -> None:
     """ST(0) := ST(0) / source (Vol. 2A “FDIV/FDIVP/FIDIV—Divide”)."""
     to_top(cpu, Operation.DIVIDE, 0, source, record)
 
 
 @instruction("FDIV STI", Form("DC /7", "sti"))
-def fdiv_register(cpu: Cpu, destination: Operand, record: Record) -> None:
+def fdiv_register(cpu: Cpu, destination: NumberOperand, record: Record) -> None:
     """ST(i) := ST(i) / ST(0)."""
     to_register(cpu, Operation.DIVIDE, 0, 0, destination, record)
 
 
 @instruction("FDIVP", Form("DE /7", "sti"))
-def fdivp(cpu: Cpu, destination: Operand, record: Record) -> None:
+def fdivp(cpu: Cpu, destination: NumberOperand, record: Record) -> None:
     """ST(i) := ST(i) / ST(0), pop."""
     to_register(cpu, Operation.DIVIDE, 0, 1, destination, record)
 
 
 @instruction("FIDIV", Form("DA /6", "m32"), Form("DE /6", "m16"))
-def fidiv(cpu: Cpu, source: Operand, record: Record) -> None:
+def fidiv(cpu: Cpu, source: MemoryOperand, record: Record) -> None:
     """ST(0) := ST(0) / integer."""
     with_integer(cpu, Operation.DIVIDE, 0, source, record)
 
 
 @instruction("FDIVR", Form("D8 /7", "m32"), Form("DC /7", "m64"), Form("D8 /7", "sti"))
-def fdivr(cpu: Cpu, source: Operand, record: Record) -> None:
+def fdivr(cpu: Cpu, source: Real, record: Record) -> None:
     """ST(0) := source / ST(0) (Vol. 2A “FDIVR/FDIVRP/FIDIVR—Reverse Divide”)."""
     to_top(cpu, Operation.DIVIDE, 1, source, record)
 
 
 @instruction("FDIVR STI", Form("DC /6", "sti"))
-def fdivr_register(cpu: Cpu, destination: Operand, record: Record) -> None:
+def fdivr_register(cpu: Cpu, destination: NumberOperand, record: Record) -> None:
     """ST(i) := ST(0) / ST(i)."""
     to_register(cpu, Operation.DIVIDE, 1, 0, destination, record)
 
 
 @instruction("FDIVRP", Form("DE /6", "sti"))
-def fdivrp(cpu: Cpu, destination: Operand, record: Record) -> None:
+def fdivrp(cpu: Cpu, destination: NumberOperand, record: Record) -> None:
     """ST(i) := ST(0) / ST(i), pop."""
     to_register(cpu, Operation.DIVIDE, 1, 1, destination, record)
 
 
 @instruction("FIDIVR", Form("DA /7", "m32"), Form("DE /7", "m16"))
-def fidivr(cpu: Cpu, source: Operand, record: Record) -> None:
+def fidivr(cpu: Cpu, source: MemoryOperand, record: Record) -> None:
     """ST(0) := integer / ST(0)."""
     with_integer(cpu, Operation.DIVIDE, 1, source, record)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vmxon.isa.operands import Operand
+from vmxon.isa.operands import MemoryOperand, NumberOperand
 from vmxon.isa.record import Record
 from vmxon.isa.table import Form, instruction
 from vmxon.isa.x87.step import enter, remember
@@ -15,10 +15,10 @@ from vmxon.processor.x87.compare import compare_register, compare_to_flags, comp
 
 
 @inline
-def compare_ordered(cpu: Cpu, source: Operand, pops: int, record: Record) -> None:
+def compare_ordered(cpu: Cpu, source: MemoryOperand | NumberOperand, pops: int, record: Record) -> None:
     """Compare ST(0) with a real number; a quiet NaN is invalid."""
     enter(cpu)
-    if source.is_memory:
+    if isinstance(source, MemoryOperand):
         head, significand, denormal = widen(DOUBLE if source.kind.bits == 64 else SINGLE, u64(source.read()))
         compare_with(cpu, 1, pops, head, significand, denormal, False)
     else:
@@ -28,7 +28,7 @@ def compare_ordered(cpu: Cpu, source: Operand, pops: int, record: Record) -> Non
 
 # DC /2 and DC /3, DE /2 with a register are undocumented encodings of the same.
 @instruction("FCOM", Form("D8 /2", "m32"), Form("DC /2", "m64"), Form("D8 /2", "sti"), Form("DC /2", "sti"))
-def fcom(cpu: Cpu, source: Operand, record: Record) -> None:
+def fcom(cpu: Cpu, source: MemoryOperand | NumberOperand, record: Record) -> None:
     """C3, C2, C0 := ST(0) compared with source (Vol. 2A “FCOM/FCOMP/FCOMPP—Compare Floating-Point Values”)."""
     compare_ordered(cpu, source, 0, record)
 
@@ -41,7 +41,7 @@ def fcom(cpu: Cpu, source: Operand, record: Record) -> None:
     Form("DC /3", "sti"),
     Form("DE /2", "sti"),
 )
-def fcomp(cpu: Cpu, source: Operand, record: Record) -> None:
+def fcomp(cpu: Cpu, source: MemoryOperand | NumberOperand, record: Record) -> None:
     """The same, pop."""
     compare_ordered(cpu, source, 1, record)
 
@@ -55,7 +55,7 @@ def fcompp(cpu: Cpu, record: Record) -> None:
 
 
 @instruction("FUCOM", Form("DD /4", "sti"))
-def fucom(cpu: Cpu, source: Operand, record: Record) -> None:
+def fucom(cpu: Cpu, source: NumberOperand, record: Record) -> None:
     """Compare ST(0) with ST(i), quiet NaNs allowed (Vol. 2A “FUCOM/FUCOMP/FUCOMPP”)."""
     enter(cpu)
     compare_register(cpu, 0, 0, u32(source.number()))
@@ -63,7 +63,7 @@ def fucom(cpu: Cpu, source: Operand, record: Record) -> None:
 
 
 @instruction("FUCOMP", Form("DD /5", "sti"))
-def fucomp(cpu: Cpu, source: Operand, record: Record) -> None:
+def fucomp(cpu: Cpu, source: NumberOperand, record: Record) -> None:
     """The same, pop."""
     enter(cpu)
     compare_register(cpu, 0, 1, u32(source.number()))
@@ -79,7 +79,7 @@ def fucompp(cpu: Cpu, record: Record) -> None:
 
 
 @inline
-def compare_integer(cpu: Cpu, source: Operand, pops: int, record: Record) -> None:
+def compare_integer(cpu: Cpu, source: MemoryOperand, pops: int, record: Record) -> None:
     """Compare ST(0) with a signed integer."""
     enter(cpu)
     head, significand = widen_integer(u64(source.kind.signed(source.read())))
@@ -88,21 +88,19 @@ def compare_integer(cpu: Cpu, source: Operand, pops: int, record: Record) -> Non
 
 
 @instruction("FICOM", Form("DE /2", "m16"), Form("DA /2", "m32"))
-def ficom(cpu: Cpu, source: Operand, record: Record) -> None:
+def ficom(cpu: Cpu, source: MemoryOperand, record: Record) -> None:
     """C3, C2, C0 := ST(0) compared with an integer (Vol. 2A “FICOM/FICOMP—Compare Integer”)."""
     compare_integer(cpu, source, 0, record)
 
 
 @instruction("FICOMP", Form("DE /3", "m16"), Form("DA /3", "m32"))
-def ficomp(cpu: Cpu, source: Operand, record: Record) -> None:
+def ficomp(cpu: Cpu, source: MemoryOperand, record: Record) -> None:
     """The same, pop."""
     compare_integer(cpu, source, 1, record)
 
 
 @inline
-def compare_setting_flags(
-    cpu: Cpu, signal_quiet: int, pops: int, source: Operand, record: Record
-) -> None:
+def compare_setting_flags(cpu: Cpu, signal_quiet: int, pops: int, source: NumberOperand, record: Record) -> None:
     """ZF, PF, CF := ST(0) compared with ST(i); OF, SF, AF := 0."""
     enter(cpu)
     write_status(cpu, compare_to_flags(cpu, signal_quiet, pops, u32(source.number())))
@@ -110,25 +108,25 @@ def compare_setting_flags(
 
 
 @instruction("FCOMI", Form("DB /6", "sti"), writes="of sf zf af pf cf")
-def fcomi(cpu: Cpu, source: Operand, record: Record) -> None:
+def fcomi(cpu: Cpu, source: NumberOperand, record: Record) -> None:
     """Compare into RFLAGS (Vol. 2A “FCOMI/FCOMIP/ FUCOMI/FUCOMIP”)."""
     compare_setting_flags(cpu, 1, 0, source, record)
 
 
 @instruction("FCOMIP", Form("DF /6", "sti"), writes="of sf zf af pf cf")
-def fcomip(cpu: Cpu, source: Operand, record: Record) -> None:
+def fcomip(cpu: Cpu, source: NumberOperand, record: Record) -> None:
     """The same, pop."""
     compare_setting_flags(cpu, 1, 1, source, record)
 
 
 @instruction("FUCOMI", Form("DB /5", "sti"), writes="of sf zf af pf cf")
-def fucomi(cpu: Cpu, source: Operand, record: Record) -> None:
+def fucomi(cpu: Cpu, source: NumberOperand, record: Record) -> None:
     """Compare into RFLAGS, quiet NaNs allowed."""
     compare_setting_flags(cpu, 0, 0, source, record)
 
 
 @instruction("FUCOMIP", Form("DF /5", "sti"), writes="of sf zf af pf cf")
-def fucomip(cpu: Cpu, source: Operand, record: Record) -> None:
+def fucomip(cpu: Cpu, source: NumberOperand, record: Record) -> None:
     """The same, pop."""
     compare_setting_flags(cpu, 0, 1, source, record)
 

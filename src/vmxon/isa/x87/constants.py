@@ -13,9 +13,7 @@ from vmxon.processor.x87.registers import push
 
 
 @inline
-def load_constant(
-    cpu: Cpu, head: int, truncated: int, rounds_up: tuple[int, ...], record: Record
-) -> None:
+def load_constant(cpu: Cpu, head: int, truncated: int, rounds_up: tuple[int, ...], record: Record) -> None:
     """Push a constant, one unit higher in the rounding modes `rounds_up`; the precision flag stays as it is."""
     enter(cpu)
     significand = u64(truncated)

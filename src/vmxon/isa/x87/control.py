@@ -1,8 +1,8 @@
-"""Control: initialization, control and status words, the stack pointer, state images, WAIT (Vol. 1 §8.3.11 “x87 FPU Control Instructions”)."""
+"""Control and status words, the stack pointer, state images, WAIT (Vol. 1 §8.3.11 “x87 FPU Control Instructions”)."""
 
 from __future__ import annotations
 
-from vmxon.isa.operands import FormVariant, Operand
+from vmxon.isa.operands import FormVariant, NumberOperand, Operand
 from vmxon.isa.record import Record
 from vmxon.isa.table import Form, instruction
 from vmxon.isa.x87.step import enter, remember
@@ -114,8 +114,8 @@ def fincstp(cpu: Cpu, record: Record) -> None:
 
 
 @instruction("FFREE", Form("DD /0", "sti"))
-def ffree(cpu: Cpu, register: Operand, record: Record) -> None:
-    """Tag ST(i) empty; C1, which the manual leaves undefined, becomes 0 (Vol. 2A “FFREE—Free Floating-Point Register”)."""
+def ffree(cpu: Cpu, register: NumberOperand, record: Record) -> None:
+    """Tag ST(i) empty; C1, which the manual leaves undefined, becomes 0 (Vol. 2A “FFREE”)."""
     enter(cpu)
     clear_c1(cpu)
     free(cpu, u32(register.number()))
@@ -123,7 +123,7 @@ def ffree(cpu: Cpu, register: Operand, record: Record) -> None:
 
 
 @instruction("FFREEP", Form("DF /0", "sti"))
-def ffreep(cpu: Cpu, register: Operand, record: Record) -> None:
+def ffreep(cpu: Cpu, register: NumberOperand, record: Record) -> None:
     """Tag ST(i) empty, pop: undocumented, used by compilers of the 387's time (Vol. 3B §23.18 “x87 FPU”)."""
     enter(cpu)
     clear_c1(cpu)
@@ -162,9 +162,7 @@ def fldenv(cpu: Cpu, source: Operand, record: Record, form: FormVariant) -> None
     """Environment := source (Vol. 2A “FLDENV—Load x87 FPU Environment”)."""
     enter(cpu)
     size = environment_bytes(image_kind(form))
-    load_environment(
-        cpu, image_kind(form), is_protected(cpu), readable(cpu, source.linear(size), size, record.segment)
-    )
+    load_environment(cpu, image_kind(form), is_protected(cpu), readable(cpu, source.linear(size), size, record.segment))
 
 
 @instruction("FNSAVE", Form("DD /6", "mem"))
@@ -188,4 +186,3 @@ def frstor(cpu: Cpu, source: Operand, record: Record, form: FormVariant) -> None
     pointer = readable(cpu, source.linear(whole), whole, record.segment)
     load_environment(cpu, image_kind(form), is_protected(cpu), pointer)
     load_registers(cpu, pointer + size, REGISTER_BYTES)
-

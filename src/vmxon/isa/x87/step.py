@@ -19,9 +19,9 @@ def enter(cpu: Cpu) -> None:
 
 @inline
 def remember(cpu: Cpu, record: Record, escape: int, operand: Operand | None = None) -> None:
-    """Opcode, instruction pointer and data pointer of a non-control instruction (Vol. 1 §8.1.8 “x87 FPU Instruction and Data (Operand) Pointers”).
+    """Opcode and pointers of a non-control instruction; `escape` is the first opcode byte, D8–DF.
 
-    `escape` is the first opcode byte, D8–DF.
+    Vol. 1 §8.1.8 “x87 FPU Instruction and Data (Operand) Pointers”.
     """
     cpu.x87_ip = record.next_rip - u64(record.length)
     cpu.x87_cs = cpu.segments[Segment.CS].selector

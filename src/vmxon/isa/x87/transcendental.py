@@ -1,4 +1,4 @@
-"""Transcendental instructions: defined, announced by CPUID, and not implemented yet; the machine stops and names them."""
+"""Transcendental instructions: announced by CPUID and not implemented yet; the machine stops and names them."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Loads, stores, exchanges, conditional moves and constants (Vol. 1 §8.3.3 “Data Transfer Instructions”, §8.3.4 “Load Constant Instructions”)."""
+"""Loads, stores, exchanges and conditional moves (Vol. 1 §8.3.3 “Data Transfer Instructions”)."""
 
 from __future__ import annotations
 
-from vmxon.isa.operands import Operand
+from vmxon.isa.operands import MemoryOperand, NumberOperand
 from vmxon.isa.record import Record
 from vmxon.isa.table import Form, instruction
 from vmxon.isa.x87.step import enter, remember
@@ -32,10 +32,10 @@ EXTENDED_BYTES = 10
 
 
 @instruction("FLD", Form("D9 /0", "m32"), Form("DD /0", "m64"), Form("D9 /0", "sti"))
-def fld(cpu: Cpu, source: Operand, record: Record) -> None:
+def fld(cpu: Cpu, source: MemoryOperand | NumberOperand, record: Record) -> None:
     """Push a real number (Vol. 2A “FLD—Load Floating-Point Value”)."""
     enter(cpu)
-    if source.is_memory:
+    if isinstance(source, MemoryOperand):
         load_real(cpu, DOUBLE if source.kind.bits == 64 else SINGLE, u64(source.read()))
     else:
         load_register(cpu, u32(source.number()))
@@ -43,7 +43,7 @@ def fld(cpu: Cpu, source: Operand, record: Record) -> None:
 
 
 @instruction("FLD80", Form("DB /5", "m8"))
-def fld80(cpu: Cpu, source: Operand, record: Record) -> None:
+def fld80(cpu: Cpu, source: MemoryOperand, record: Record) -> None:
     """Push a number in double extended precision as it is: FLD m80fp."""
     enter(cpu)
     pointer = readable(cpu, source.linear(EXTENDED_BYTES), EXTENDED_BYTES, record.segment)
@@ -52,10 +52,10 @@ def fld80(cpu: Cpu, source: Operand, record: Record) -> None:
 
 
 @inline
-def store_real(cpu: Cpu, destination: Operand, pops: int, record: Record) -> None:
+def store_real(cpu: Cpu, destination: MemoryOperand | NumberOperand, pops: int, record: Record) -> None:
     """destination := ST(0), then pop."""
     enter(cpu)
-    if destination.is_memory:
+    if isinstance(destination, MemoryOperand):
         value, flags = real_to_store(cpu, DOUBLE if destination.kind.bits == 64 else SINGLE)
         if not is_refused(cpu, flags):
             destination.write(destination.kind(value))
@@ -66,7 +66,7 @@ def store_real(cpu: Cpu, destination: Operand, pops: int, record: Record) -> Non
 
 
 @instruction("FST", Form("D9 /2", "m32"), Form("DD /2", "m64"), Form("DD /2", "sti"))
-def fst(cpu: Cpu, destination: Operand, record: Record) -> None:
+def fst(cpu: Cpu, destination: MemoryOperand | NumberOperand, record: Record) -> None:
     """destination := ST(0) (Vol. 2A “FST/FSTP—Store Floating-Point Value”)."""
     store_real(cpu, destination, 0, record)
 
@@ -81,13 +81,13 @@ def fst(cpu: Cpu, destination: Operand, record: Record) -> None:
     Form("DF /2", "sti"),
     Form("DF /3", "sti"),
 )
-def fstp(cpu: Cpu, destination: Operand, record: Record) -> None:
+def fstp(cpu: Cpu, destination: MemoryOperand | NumberOperand, record: Record) -> None:
     """destination := ST(0), pop."""
     store_real(cpu, destination, 1, record)
 
 
 @instruction("FSTP80", Form("DB /7", "m8"))
-def fstp80(cpu: Cpu, destination: Operand, record: Record) -> None:
+def fstp80(cpu: Cpu, destination: MemoryOperand, record: Record) -> None:
     """m80fp := ST(0) as it is, pop: FSTP m80fp."""
     enter(cpu)
     significand, head, flags = extended_to_store(cpu)
@@ -97,7 +97,7 @@ def fstp80(cpu: Cpu, destination: Operand, record: Record) -> None:
 
 
 @inline
-def store_ten_bytes(cpu: Cpu, destination: Operand, record: Record, low: int, high: int, flags: int) -> None:
+def store_ten_bytes(cpu: Cpu, destination: MemoryOperand, record: Record, low: int, high: int, flags: int) -> None:
     """Write 80 bits unless an unmasked exception forbids it."""
     if not is_refused(cpu, flags):
         linear = destination.linear(EXTENDED_BYTES, True)
@@ -107,7 +107,7 @@ def store_ten_bytes(cpu: Cpu, destination: Operand, record: Record, low: int, hi
 
 
 @instruction("FILD", Form("DF /0", "m16"), Form("DB /0", "m32"), Form("DF /5", "m64"))
-def fild(cpu: Cpu, source: Operand, record: Record) -> None:
+def fild(cpu: Cpu, source: MemoryOperand, record: Record) -> None:
     """Push a signed integer (Vol. 2A “FILD—Load Integer”)."""
     enter(cpu)
     head, significand = widen_integer(u64(source.kind.signed(source.read())))
@@ -116,7 +116,7 @@ def fild(cpu: Cpu, source: Operand, record: Record) -> None:
 
 
 @inline
-def store_integer(cpu: Cpu, destination: Operand, pops: int, record: Record) -> None:
+def store_integer(cpu: Cpu, destination: MemoryOperand, pops: int, record: Record) -> None:
     """destination := ST(0) as a signed integer, then pop."""
     enter(cpu)
     value, flags = integer_to_store(cpu, destination.kind.bits)
@@ -127,19 +127,19 @@ def store_integer(cpu: Cpu, destination: Operand, pops: int, record: Record) -> 
 
 
 @instruction("FIST", Form("DF /2", "m16"), Form("DB /2", "m32"))
-def fist(cpu: Cpu, destination: Operand, record: Record) -> None:
+def fist(cpu: Cpu, destination: MemoryOperand, record: Record) -> None:
     """destination := ST(0) rounded to an integer (Vol. 2A “FIST/FISTP—Store Integer”)."""
     store_integer(cpu, destination, 0, record)
 
 
 @instruction("FISTP", Form("DF /3", "m16"), Form("DB /3", "m32"), Form("DF /7", "m64"))
-def fistp(cpu: Cpu, destination: Operand, record: Record) -> None:
+def fistp(cpu: Cpu, destination: MemoryOperand, record: Record) -> None:
     """destination := ST(0) rounded to an integer, pop."""
     store_integer(cpu, destination, 1, record)
 
 
 @instruction("FBLD", Form("DF /4", "m8"))
-def fbld(cpu: Cpu, source: Operand, record: Record) -> None:
+def fbld(cpu: Cpu, source: MemoryOperand, record: Record) -> None:
     """Push a packed BCD integer (Vol. 2A “FBLD—Load Binary Coded Decimal”)."""
     enter(cpu)
     pointer = readable(cpu, source.linear(EXTENDED_BYTES), EXTENDED_BYTES, record.segment)
@@ -149,7 +149,7 @@ def fbld(cpu: Cpu, source: Operand, record: Record) -> None:
 
 
 @instruction("FBSTP", Form("DF /6", "m8"))
-def fbstp(cpu: Cpu, destination: Operand, record: Record) -> None:
+def fbstp(cpu: Cpu, destination: MemoryOperand, record: Record) -> None:
     """m80bcd := ST(0) rounded to an integer, pop (Vol. 2A “FBSTP—Store BCD Integer and Pop”)."""
     enter(cpu)
     low, high, flags = decimal_to_store(cpu)
@@ -160,7 +160,7 @@ def fbstp(cpu: Cpu, destination: Operand, record: Record) -> None:
 
 # DD /1 and DF /1 are undocumented encodings of the same.
 @instruction("FXCH", Form("D9 /1", "sti"), Form("DD /1", "sti"), Form("DF /1", "sti"))
-def fxch(cpu: Cpu, other: Operand, record: Record) -> None:
+def fxch(cpu: Cpu, other: NumberOperand, record: Record) -> None:
     """Exchange ST(0) and ST(i) (Vol. 2A “FXCH—Exchange Register Contents”)."""
     enter(cpu)
     exchange(cpu, u32(other.number()))
@@ -168,7 +168,7 @@ def fxch(cpu: Cpu, other: Operand, record: Record) -> None:
 
 
 @inline
-def conditional_move(cpu: Cpu, code: int, source: Operand, record: Record, escape: int) -> None:
+def conditional_move(cpu: Cpu, code: int, source: NumberOperand, record: Record, escape: int) -> None:
     """ST(0) := ST(i) on a condition of RFLAGS."""
     enter(cpu)
     move_if(cpu, condition(cpu, code), u32(source.number()))
@@ -176,48 +176,48 @@ def conditional_move(cpu: Cpu, code: int, source: Operand, record: Record, escap
 
 
 @instruction("FCMOVB", Form("DA /0", "sti"))
-def fcmovb(cpu: Cpu, source: Operand, record: Record) -> None:
+def fcmovb(cpu: Cpu, source: NumberOperand, record: Record) -> None:
     """ST(0) := ST(i) if CF = 1 (Vol. 2A “FCMOVcc—Floating-Point Conditional Move”)."""
     conditional_move(cpu, 2, source, record, 0xDA)
 
 
 @instruction("FCMOVE", Form("DA /1", "sti"))
-def fcmove(cpu: Cpu, source: Operand, record: Record) -> None:
+def fcmove(cpu: Cpu, source: NumberOperand, record: Record) -> None:
     """ST(0) := ST(i) if ZF = 1."""
     conditional_move(cpu, 4, source, record, 0xDA)
 
 
 @instruction("FCMOVBE", Form("DA /2", "sti"))
-def fcmovbe(cpu: Cpu, source: Operand, record: Record) -> None:
+def fcmovbe(cpu: Cpu, source: NumberOperand, record: Record) -> None:
     """ST(0) := ST(i) if CF = 1 or ZF = 1."""
     conditional_move(cpu, 6, source, record, 0xDA)
 
 
 @instruction("FCMOVU", Form("DA /3", "sti"))
-def fcmovu(cpu: Cpu, source: Operand, record: Record) -> None:
+def fcmovu(cpu: Cpu, source: NumberOperand, record: Record) -> None:
     """ST(0) := ST(i) if PF = 1."""
     conditional_move(cpu, 10, source, record, 0xDA)
 
 
 @instruction("FCMOVNB", Form("DB /0", "sti"))
-def fcmovnb(cpu: Cpu, source: Operand, record: Record) -> None:
+def fcmovnb(cpu: Cpu, source: NumberOperand, record: Record) -> None:
     """ST(0) := ST(i) if CF = 0."""
     conditional_move(cpu, 3, source, record, 0xDB)
 
 
 @instruction("FCMOVNE", Form("DB /1", "sti"))
-def fcmovne(cpu: Cpu, source: Operand, record: Record) -> None:
+def fcmovne(cpu: Cpu, source: NumberOperand, record: Record) -> None:
     """ST(0) := ST(i) if ZF = 0."""
     conditional_move(cpu, 5, source, record, 0xDB)
 
 
 @instruction("FCMOVNBE", Form("DB /2", "sti"))
-def fcmovnbe(cpu: Cpu, source: Operand, record: Record) -> None:
+def fcmovnbe(cpu: Cpu, source: NumberOperand, record: Record) -> None:
     """ST(0) := ST(i) if CF = 0 and ZF = 0."""
     conditional_move(cpu, 7, source, record, 0xDB)
 
 
 @instruction("FCMOVNU", Form("DB /3", "sti"))
-def fcmovnu(cpu: Cpu, source: Operand, record: Record) -> None:
+def fcmovnu(cpu: Cpu, source: NumberOperand, record: Record) -> None:
     """ST(0) := ST(i) if PF = 0."""
     conditional_move(cpu, 11, source, record, 0xDB)

@@ -1,1 +1,1 @@
-"""Floating-point arithmetic in integers: the same bits on every host (Vol. 1 §4.8 “Real Numbers and Floating-Point Formats”)."""
+"""Floating point in integers: the same bits on every host (Vol. 1 §4.8 “Real Numbers and Floating-Point Formats”)."""

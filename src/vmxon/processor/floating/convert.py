@@ -1,4 +1,4 @@
-"""SSE conversions of one element, and the estimates of RCPPS and RSQRTPS (Vol. 1 §11.4.1.6 “SSE2 Conversion Instructions”)."""
+"""SSE conversions of one element, and the estimates of RCPPS and RSQRTPS."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def from_integer(target: Format, value: u64, control: u32) -> tuple[u64, u32]:
 
 @microcode
 def to_integer(source: Format, width: int, truncates: int, operand: u64, control: u32) -> tuple[u64, u32]:
-    """A signed integer of `width` bits, zero-extended; the integer indefinite where it does not fit. Denormals raise nothing."""
+    """A signed integer of `width` bits, zero-extended; the integer indefinite where it does not fit."""
     bits = with_denormals_as_zero(source, operand, control)
     sign = is_negative(source, bits)
     if is_zero(source, bits):
@@ -95,7 +95,7 @@ def reciprocal_estimate(operand: u64) -> u64:
 
 @microcode
 def reciprocal_root_estimate(operand: u64) -> u64:
-    """1/√x of a single with a relative error below 1.5 · 2^-12, from the middles of the same intervals (Vol. 2B “RSQRTPS”)."""
+    """1/√x of a single with a relative error below 1.5 · 2^-12, from the same intervals (Vol. 2B “RSQRTPS”)."""
     sign = is_negative(SINGLE, operand)
     if is_nan(SINGLE, operand):
         return operand | SINGLE.quiet

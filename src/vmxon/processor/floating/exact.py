@@ -1,4 +1,4 @@
-"""Sum, product, quotient and root of finite numbers, exact to 128 bits: bit 127 leads, bit 0 also stands for all that follows."""
+"""Sum, product, quotient and root to 128 bits: bit 127 leads, bit 0 also stands for all that follows."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from vmxon.processor.floating.rounding import normalize, shift_right_sticky
 def add_exact(
     left_sign: bool, left_exponent: i32, left: u64, right_sign: bool, right_exponent: i32, right: u64
 ) -> tuple[bool, i32, u128]:
-    """Signed sum; significands have bit 63 set, or are 0 with the exponent ABSENT. A zero sum has significand 0 and sign +."""
+    """Signed sum; significands have bit 63 set, or are 0 with the exponent ABSENT. A zero sum has significand 0."""
     sign = left_sign
     exponent = left_exponent
     distance = left_exponent - right_exponent
@@ -38,7 +38,7 @@ def multiply_exact(left_exponent: i32, left: u64, right_exponent: i32, right: u6
 
 @microcode
 def divide_digit(remainder: u64, divisor: u64) -> tuple[u64, u64]:
-    """Quotient (32 bits) and remainder of remainder · 2^32 / divisor, where remainder < divisor and the divisor's bit 63 is set."""
+    """Quotient (32 bits) and remainder of remainder · 2^32 / divisor; remainder < divisor, whose bit 63 is set."""
     quotient = remainder // (divisor >> 32)
     dividend = u128(remainder) << 32
     product = u128(quotient) * u128(divisor)

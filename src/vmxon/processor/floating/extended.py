@@ -1,7 +1,7 @@
-"""Arithmetic in double extended precision: a number is its head (sign in bit 15, biased exponent below) and its significand.
+"""Arithmetic in double extended precision: a number is its head (sign, biased exponent) and its significand.
 
-`control` is the x87 control word; results are rounded to its precision (Vol. 1 §8.1.5.2 “Precision Control Field”). Each function
-gives head, significand and exception flags.
+`control` is the x87 control word; results are rounded to its precision (Vol. 1 §8.1.5.2 “Precision Control Field”).
+Each function gives head, significand and exception flags.
 """
 
 from __future__ import annotations

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from vmxon.microcode import i32, i64, microcode, u32, u64, u128
 from vmxon.processor.floating.encoding import is_denormal as is_denormal_pattern
-from vmxon.processor.floating.encoding import magnitude, pack, unpack
 from vmxon.processor.floating.encoding import is_negative as is_negative_pattern
+from vmxon.processor.floating.encoding import magnitude, pack, unpack
 from vmxon.processor.floating.extended import (
     INTEGER_BIT,
     QUIET,
@@ -162,4 +162,3 @@ def extract_extended(head: u32, significand: u64) -> tuple[u32, u64, u32, u64, u
     exponent_head, exponent_significand = widen_integer(u64(i64(exponent)))
     fraction_head = (head & SIGN) | EXTENDED.bias
     return exponent_head, exponent_significand, fraction_head, normal, denormal_flag(head, significand)
-

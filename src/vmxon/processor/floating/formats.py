@@ -1,7 +1,7 @@
-"""What is fixed about floating point: formats, exception flags, rounding modes, and the control word that arithmetic takes.
+"""What is fixed about floating point: formats, exception flags, rounding modes, the control word of arithmetic.
 
-Arithmetic takes its controls in the layout of the x87 control word (Vol. 1 §8.1.5 “x87 FPU Control Word”), to which bits 14 and 15
-add SSE's DAZ and FTZ, and reports flags in the layout of the x87 status word; MXCSR is rearranged by `simd_control`.
+Arithmetic takes its controls in the layout of the x87 control word (Vol. 1 §8.1.5 “x87 FPU Control Word”), to which
+bits 14 and 15 add SSE's DAZ and FTZ, and reports flags in the layout of the x87 status word.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Format:
 
     @property
     def wrap(self) -> int:
-        """What the response to an unmasked overflow or underflow takes from or adds to the exponent (Vol. 1 §8.5.4, §8.5.5).
+        """What an unmasked overflow takes from the exponent, and an underflow adds to it (Vol. 1 §8.5.4, §8.5.5).
 
         24576 in a register; singles and doubles are then not stored at all.
         """

@@ -24,7 +24,7 @@ INCOMPLETE = 1 << 10
 NO_QUOTIENT = 1
 """In place of condition bits: C0, C3 and C1 tell nothing."""
 STEP_BASE, STEP_MASK = 32, 31
-"""A partial reduction takes 32 to 63 bits off the quotient, as processors do (Vol. 2A “FPREM”: the amount is theirs to choose)."""
+"""A partial reduction makes 32 to 63 bits of quotient, as on processors; the manual leaves it open (Vol. 2A “FPREM”)."""
 
 
 @microcode
@@ -37,7 +37,10 @@ def quotient_conditions(quotient: u64) -> u32:
 def remainder_extended(
     nearest: int, left_head: u32, left: u64, right_head: u32, right: u64, control: u32
 ) -> tuple[u32, u64, u32, u32]:
-    """Partial remainder of left / right: head, significand, flags, condition bits. The quotient is truncated, or rounded where `nearest`."""
+    """Partial remainder of left / right: head, significand, flags, condition bits.
+
+    The quotient is truncated, or rounded to nearest where `nearest` is 1.
+    """
     if not (is_ordinary(left_head, left) & is_ordinary(right_head, right)):
         head, significand, flags = propagate_extended(left_head, left, right_head, right)
         return head, significand, flags, u32(NO_QUOTIENT)

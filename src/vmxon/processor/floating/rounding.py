@@ -43,11 +43,11 @@ def rounds_up(sign: bool, odd: bool, rest: int, half: int, mode: int) -> bool:
 
 @microcode
 def round_finite(target: Format, sign: bool, exponent: i32, significand: u128, control: u32) -> tuple[i32, u64, u32]:
-    """Round significand / 2^127 · 2^exponent, bit 127 set, to `target`: exponent, significand with the integer bit in bit 63, flags.
+    """Round significand / 2^127 · 2^exponent, bit 127 set, to `target`: exponent, significand (integer bit 63), flags.
 
-    A denormal or zero comes back with bit 63 clear and the lowest exponent, infinity with one above the highest. Tininess is
-    detected after rounding. The flags include C1 (rounded up). Where overflow or underflow is unmasked, the exponent is wrapped
-    into the range; what is beyond even that is infinity or zero.
+    A denormal or zero comes back with bit 63 clear and the lowest exponent, infinity with one above the highest.
+    Tininess is detected after rounding. The flags include C1 (rounded up). Where overflow or underflow is unmasked,
+    the exponent is wrapped into the range; what is beyond even that is infinity or zero.
     """
     lost = 128 - target.precision
     unit, half, below = 1 << (64 - target.precision), 1 << (lost - 1), (1 << lost) - 1
@@ -59,9 +59,7 @@ def round_finite(target: Format, sign: bool, exponent: i32, significand: u128, c
     if tiny:
         full = (significand | below) == (1 << 128) - 1
         odd = ((significand >> lost) & 1) != 0
-        tiny = not (
-            (exponent == target.lowest - 1) & full & rounds_up(sign, odd, significand & below, half, mode)
-        )
+        tiny = not ((exponent == target.lowest - 1) & full & rounds_up(sign, odd, significand & below, half, mode))
         if tiny & ((control & UNDERFLOW) == 0):
             flags = u32(UNDERFLOW)
             place = exponent + target.wrap
@@ -98,7 +96,7 @@ def round_finite(target: Format, sign: bool, exponent: i32, significand: u128, c
 
 @microcode
 def round_to_integer(sign: bool, exponent: i32, significand: u64, mode: u32) -> tuple[u64, u32]:
-    """The magnitude of significand / 2^63 · 2^exponent (exponent below 64) as an integer, and flags; 2^64 wraps to 0."""
+    """The magnitude of significand / 2^63 · 2^exponent (below 64) as an integer, and flags; 2^64 wraps to 0."""
     if exponent >= 63:
         return significand, u32(0)
     # The integer part lands in the upper half, the fraction in the lower.

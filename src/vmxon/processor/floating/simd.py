@@ -1,4 +1,4 @@
-"""SSE arithmetic on one element: single or double precision, patterns as u64 (Vol. 1 §11.5 “SSE, SSE2, and SSE3 Exceptions”).
+"""SSE arithmetic on one element, a single or double as u64 (Vol. 1 §11.5 “SSE, SSE2, and SSE3 Exceptions”).
 
 Each function gives the result and the exception flags. `control` is what `simd_control` makes of MXCSR.
 """

@@ -45,9 +45,7 @@ def register_arithmetic(cpu: Cpu, operation: Operation, count: int, left: u32, r
 
 
 @microcode
-def memory_arithmetic(
-    cpu: Cpu, operation: Operation, reverse: int, other_head: u32, other: u64, denormal: u32
-) -> None:
+def memory_arithmetic(cpu: Cpu, operation: Operation, reverse: int, other_head: u32, other: u64, denormal: u32) -> None:
     """ST(0) := ST(0) (operation) other, or with the operands exchanged where `reverse` is 1."""
     if is_empty(cpu, 0):
         underflow(cpu, u32(0), 0)
@@ -150,4 +148,3 @@ def change_sign(cpu: Cpu, keep: u32, flip: u32) -> None:
         return
     clear_c1(cpu)
     put(cpu, 0, (head(cpu, 0) & keep) ^ flip, significand(cpu, 0))
-

@@ -50,18 +50,14 @@ def compare_with(
     if is_empty(cpu, 0) | other_empty:
         conclude(cpu, count, u32(UNORDERED), u32(INVALID | STACK_FAULT))
         return
-    outcome, flags = compare_extended(
-        signal_quiet, head(cpu, 0), significand(cpu, 0), other_head, other, denormal
-    )
+    outcome, flags = compare_extended(signal_quiet, head(cpu, 0), significand(cpu, 0), other_head, other, denormal)
     conclude(cpu, count, outcome, flags)
 
 
 @microcode
 def compare_register(cpu: Cpu, signal_quiet: int, count: int, index: u32) -> None:
     """Compare ST(0) with ST(index)."""
-    compare_with(
-        cpu, signal_quiet, count, head(cpu, index), significand(cpu, index), u32(0), is_empty(cpu, index)
-    )
+    compare_with(cpu, signal_quiet, count, head(cpu, index), significand(cpu, index), u32(0), is_empty(cpu, index))
 
 
 @microcode
@@ -109,4 +105,3 @@ def examine_top(cpu: Cpu) -> None:
     elif is_denormal(top_head, top):
         kind = u32(C3 | C2)
     set_conditions(cpu, kind | (u32(C1) if is_negative(top_head) else u32(0)))
-

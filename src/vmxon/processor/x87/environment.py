@@ -1,9 +1,9 @@
-"""Control and status words, and the images that FNSTENV, FNSAVE, FLDENV and FRSTOR move (Vol. 1 §8.1.10 “Saving the x87 FPU's State”)."""
+"""Control and status words, and the images of FNSTENV and FNSAVE (Vol. 1 §8.1.10 “Saving the x87 FPU's State”)."""
 
 from __future__ import annotations
 
 from vmxon.microcode import IntType, inline, load, microcode, store, u16, u32, u64
-from vmxon.processor.floating.extended import is_ordinary, is_denormal, is_infinite, is_zero
+from vmxon.processor.floating.extended import is_denormal, is_infinite, is_ordinary, is_zero
 from vmxon.processor.state import ProcessorState as Cpu
 from vmxon.processor.x87.registers import TOP_SHIFT, physical, put, summarize
 

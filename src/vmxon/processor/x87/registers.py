@@ -28,7 +28,8 @@ def check_available(cpu: Cpu) -> None:
 def check_pending(cpu: Cpu) -> None:
     """#MF where an unmasked exception waits: what every waiting instruction does next.
 
-    With CR0.NE = 0 a PC signals FERR# and IRQ 13 instead (Vol. 1 §8.7.2 “MS-DOS* Compatibility Sub-mode”); that is a later issue.
+    With CR0.NE = 0 a PC signals FERR# and IRQ 13 instead (Vol. 1 §8.7.2 “MS-DOS* Compatibility Sub-mode”);
+    that is a later issue.
     """
     if cpu.x87_status & SUMMARY != 0:
         x87_error(cpu)

@@ -1,7 +1,7 @@
 """Loads, stores and exchanges (Vol. 1 §8.3.3 “Data Transfer Instructions”).
 
-A store works out its value first (`…_to_store`), so that the memory write, which may fault, comes before any change of state; then
-`finish_store` reports and pops.
+A store works out its value first (`…_to_store`), so that the memory write, which may fault, comes before any change
+of state; then `finish_store` reports and pops.
 """
 
 from __future__ import annotations
@@ -16,7 +16,16 @@ from vmxon.processor.floating.extended_convert import (
     narrow_integer,
     widen,
 )
-from vmxon.processor.floating.formats import BEFORE, INVALID, OVERFLOW, PRECISION, ROUNDED_UP, STACK_FAULT, UNDERFLOW, Format
+from vmxon.processor.floating.formats import (
+    BEFORE,
+    INVALID,
+    OVERFLOW,
+    PRECISION,
+    ROUNDED_UP,
+    STACK_FAULT,
+    UNDERFLOW,
+    Format,
+)
 from vmxon.processor.state import ProcessorState as Cpu
 from vmxon.processor.x87.registers import (
     clear_c1,
