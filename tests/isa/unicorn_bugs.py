@@ -94,8 +94,7 @@ KNOWN: tuple[tuple[str, Rule], ...] = (
     (
         "66H always means 16 bits, in 16-bit code too, for rows that other prefixes select",
         lambda case, code, ours, theirs: (
-            case.mode == 16
-            and case.instruction.mnemonic in ("POPCNT", "TZCNT", "LZCNT", "MOVBE", "CRC32", "ADCX", "BSF", "BSR")
+            case.mode == 16 and case.instruction.mnemonic in ("POPCNT", "TZCNT", "LZCNT", "MOVBE", "CRC32", "ADCX", "BSF", "BSR")
         ),
     ),
     (
@@ -105,6 +104,10 @@ KNOWN: tuple[tuple[str, Rule], ...] = (
     (
         "LOCK NEG sets SF and PF from the old value",
         lambda case, code, ours, theirs: case.instruction.mnemonic == "NEG" and b"\xf0" in code.prefixes,
+    ),
+    (
+        "ENTER writes rBP at the width of the stack, not of the operand",
+        lambda case, code, ours, theirs: case.instruction.mnemonic == "ENTER" and b"\x66" in code.prefixes,
     ),
     (
         "BLSI sets CF for a source of 0, not for any other",

@@ -22,10 +22,20 @@ VECTOR_OF_ERROR = {
 }
 
 
+def decoded(case: Case) -> iced_x86.Instruction:
+    """The instruction as iced reads it."""
+    return iced_x86.Decoder(case.mode, case.code.ljust(16, b"\x90"), ip=START).decode()
+
+
 def length(case: Case) -> int:
     """Bytes of the instruction, by iced; all where it is invalid."""
-    decoded = iced_x86.Decoder(case.mode, case.code.ljust(16, b"\x90"), ip=START).decode()
-    return len(case.code) if decoded.is_invalid else decoded.len
+    instruction = decoded(case)
+    return len(case.code) if instruction.is_invalid else instruction.len
+
+
+def text_of(case: Case) -> str:
+    """Mode, bytes and assembly of a case."""
+    return f"{case.mode}-bit {case.code[: length(case)].hex(' ')} ({decoded(case)}), RFLAGS {case.rflags:#x}"
 
 
 class Oracle:

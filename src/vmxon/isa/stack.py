@@ -18,6 +18,7 @@ from vmxon.processor.stack import (
     set_stack_pointer,
     stack_read,
     stack_slot,
+    with_stack_pointer,
 )
 from vmxon.processor.state import ProcessorState as Cpu
 
@@ -110,7 +111,7 @@ def enter(cpu: Cpu, size: Operand, level: Operand, form: FormVariant) -> None:
     depth = u64(u8(level.read()) & 31)
     old_frame = cpu.gpr[RBP]
     top = stack_slot(cpu, kind, u64(-bytes_))
-    frame = cpu.gpr[RSP] - bytes_
+    frame = with_stack_pointer(cpu, cpu.gpr[RSP] - bytes_)
     final = frame - depth * bytes_ - u64(size.read())
     # The page at the new top must be writable, since the next push goes there.
     stack_slot(cpu, kind, final - cpu.gpr[RSP])

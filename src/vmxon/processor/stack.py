@@ -78,8 +78,14 @@ def move_stack(cpu: Cpu, distance: int) -> None:
 @inline
 def set_stack_pointer(cpu: Cpu, value: int) -> None:
     """Replace as many low bits of RSP as the stack pointer has."""
+    cpu.gpr[RSP] = with_stack_pointer(cpu, value)
+
+
+@inline
+def with_stack_pointer(cpu: Cpu, value: int) -> int:
+    """What RSP would be with `value` in the stack pointer."""
     old = cpu.gpr[RSP]
-    cpu.gpr[RSP] = old ^ stack_offset(cpu, old ^ value)
+    return old ^ stack_offset(cpu, old ^ value)
 
 
 @inline

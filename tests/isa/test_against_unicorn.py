@@ -1,0 +1,40 @@
+"""Random instructions of the table give what Unicorn gives: registers, defined flags, memory, RIP, exceptions."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.isa.cases import Generator, general_instructions
+from tests.isa.differential import Tally, compare
+from tests.isa.native import Native
+from tests.isa.unicorn_bugs import KNOWN
+
+SEEDS_IN_CI = 50
+"""Each is 1,000 cases."""
+
+
+@pytest.mark.parametrize("first", range(0, SEEDS_IN_CI, 5))
+def test_random_instructions(native: Native, first: int) -> None:
+    tally = Tally()
+    compare(range(first, first + 5), native.run, tally)
+    assert not tally.failures, "\n".join(tally.failures[:20])
+    assert tally.cases == 5000
+    # Guards the test itself: most instructions complete, some fault, few differences are excused.
+    assert 0.05 < tally.faults / tally.cases < 0.5
+    assert tally.known.total() < tally.cases * 0.06
+
+
+def test_every_row_is_generated() -> None:
+    generator = Generator(0)
+    seen = {generator.case().instruction.mnemonic for _ in range(20_000)}
+    assert seen == {row.mnemonic for row in general_instructions()}
+
+
+def test_each_known_difference_still_occurs(native: Native) -> None:
+    tally = Tally()
+    compare(range(1000, 1030), native.run, tally)
+    assert {reason for reason, _ in KNOWN} - set(tally.known) <= RARE
+
+
+RARE = {"PAUSE with REX.B is not XCHG"}
+"""Too rare to be met in 30,000 cases."""
