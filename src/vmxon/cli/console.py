@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from typing import TextIO
 
 from vmxon.cli.options import Console, MachineOptions
-from vmxon.cli.screen import LiveScreen, TextScreen
+from vmxon.cli.screen import COLUMNS, LiveScreen, TextScreen
 from vmxon.cli.terminal import GuestOutput, Terminal
 from vmxon.machine.board import Board
 
@@ -55,7 +55,8 @@ class GuestConsole:
 def text_screen(board: Board) -> TextScreen:
     """What the VGA card shows now."""
     cells = b"".join(bytes(cell) for row in board.vga.screen(board.text_memory) for cell in row)
-    return TextScreen(cells, board.vga.cursor)
+    cursor = board.vga.cursor
+    return TextScreen(cells, None if cursor is None else cursor[0] * COLUMNS + cursor[1])
 
 
 def show_build_progress(stream: TextIO) -> None:

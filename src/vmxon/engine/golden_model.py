@@ -30,7 +30,7 @@ class GoldenModel:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
-        self.program: Program[Rendered] = Program(PythonEmitter)
+        self.program = Program(PythonEmitter)
         self.functions: dict[str, Function] = _Lazy(self)
         self.handlers = [UNDEFINED, TOO_LONG, MISSING, *tables_of_sources().handlers]
         self.by_address = {address: number for number, address in enumerate(engine.library.handler_addresses())}
@@ -122,7 +122,7 @@ class GoldenModel:
         return body
 
     def _translate(self, handler: Handler) -> Function:
-        translator = HandlerTranslator(cast(Program[object], self.program), PythonEmitter(), handler)
+        translator = HandlerTranslator(self.program, PythonEmitter(), handler)
         emitter = cast(PythonEmitter, translator.translate())
         file = source_of(handler.instruction.meaning).file
         return self.compiled(emitter.render(["cpu", "record"], "", translator.dead), file)
@@ -136,5 +136,5 @@ class _Lazy(dict[str, Function]):
         self.model = model
 
     def __missing__(self, name: str) -> Function:
-        function = self[name] = self.model.compiled(self.model.program.functions[name], self.model.program.files[name])
+        function = self[name] = self.model.compiled(cast(Rendered, self.model.program.functions[name]), self.model.program.files[name])
         return function

@@ -66,7 +66,7 @@ class Handler:
 class HandlerTranslator(Translator, BranchTarget):
     """Translates a meaning in the frame of a handler."""
 
-    def __init__(self, program: Program[object], emitter: LlvmEmitter | PythonEmitter, handler: Handler) -> None:
+    def __init__(self, program: Program, emitter: LlvmEmitter | PythonEmitter, handler: Handler) -> None:
         super().__init__(program, emitter, Signature(handler.name, (), ()))
         self.handler = handler
         python = isinstance(emitter, PythonEmitter)
@@ -128,9 +128,9 @@ class HandlerTranslator(Translator, BranchTarget):
             emitter.store_field("%cpu", ProcessorState.members["rip"].offset, None, following, True)
             emitter.emit("ret void")
             return
-        following = emitter.fresh()
-        emitter.emit(f"{following} = getelementptr i8, ptr %record, i64 64")
-        self._tail(emitter, following, self._hot_values(emitter))
+        record = emitter.fresh()
+        emitter.emit(f"{record} = getelementptr i8, ptr %record, i64 64")
+        self._tail(emitter, record, self._hot_values(emitter))
 
     def _tail(self, emitter: LlvmEmitter, record: str, hot: str) -> None:
         function = emitter.fresh()
@@ -240,8 +240,8 @@ def make_operand(token: str, handler: Handler, cpu: StateRef, record: StateRef, 
         if handler.memory and role == "m":
             return MemoryOperand(cpu, record, unsigned(kind_bits), handler.memory, modifies, kind_bits == 128 and not handler.form.unaligned)
         return XmmOperand(cpu, record, unsigned(min(kind_bits, 128)), field)
-    kind: IntType = unsigned(int(rest)) if rest else sized
+    width: IntType = unsigned(int(rest)) if rest else sized
     if role == "m":
-        return MemoryOperand(cpu, record, kind, handler.memory, modifies, False)
-    return RegisterOperand(cpu, record, kind, field)
+        return MemoryOperand(cpu, record, width, handler.memory, modifies, False)
+    return RegisterOperand(cpu, record, width, field)
 

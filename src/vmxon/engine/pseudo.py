@@ -31,7 +31,7 @@ def missing(cpu: Cpu, record: Record) -> None:
 
 
 def _pseudo(name: str, meaning: object) -> Handler:
-    row = Instruction(name, (), meaning, "", "", False, False, "next", False, "", False)  # type: ignore[arg-type]  # a plain function
+    row = Instruction(name, (), meaning, "", "", False, False, "next", False, "", False)
     return Handler(row, Form("00"), (), 32, "")
 
 

@@ -42,7 +42,7 @@ class Translation:
     """The whole engine as LLVM IR; `units()` yields modules while it translates, so that compilers can start early."""
 
     def __init__(self, exports: tuple[Callable[..., object], ...]) -> None:
-        self.program: Program[str] = Program(LlvmEmitter)
+        self.program = Program(LlvmEmitter)
         self.tables: Tables = tables_of_sources()
         self.exports = exports
         self.roots = [dispatch, *exports]
@@ -85,7 +85,7 @@ class Translation:
         while len(names) >= FUNCTIONS_IN_UNIT or (final and names):
             part, names = names[:FUNCTIONS_IN_UNIT], names[FUNCTIONS_IN_UNIT:]
             self.written.update(part)
-            yield self._unit(f"functions{len(self.written):04}", [self.program.functions[name] for name in part], "")
+            yield self._unit(f"functions{len(self.written):04}", [str(self.program.functions[name]) for name in part], "")
 
     def _unit(self, name: str, texts: list[str], extra: str) -> Unit:
         body = "\n".join(texts)

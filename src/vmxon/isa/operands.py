@@ -17,7 +17,7 @@ from vmxon.processor.state import ProcessorState as Cpu
 if TYPE_CHECKING:
     from vmxon.microcode.translator import Translator
 
-U128 = cast(IntType, TYPES["u128"])
+U128 = TYPES["u128"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +73,10 @@ class Operand:
     def write(self, value: int) -> None:
         """Replace the value."""
         raise TypeError(f"{type(self).__name__} cannot be written")
+
+    def number(self) -> int:
+        """The register number, as u8 (the byte offset in the state for a general-purpose register)."""
+        raise TypeError(f"{type(self).__name__} has no number")
 
     def address(self) -> int:
         """Effective address of a memory operand."""

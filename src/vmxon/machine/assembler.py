@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 import re
+from typing import cast
 
 import llvmlite.binding as llvm
 from elftools.elf.elffile import ELFFile
 from elftools.elf.relocation import RelocationSection
+from elftools.elf.sections import SymbolTableSection
 
 TRIPLES = {16: "i386-unknown-none-elf", 32: "i386-unknown-none-elf", 64: "x86_64-unknown-none-elf"}
 
@@ -36,7 +38,7 @@ def assemble(text: str, bits: int = 64, origin: int = 0) -> bytes:
         raise AssemblyError(str(error)) from None
     elf = ELFFile(io.BytesIO(data))
     section = elf.get_section_by_name(".text")
-    code = bytearray(section.data())
+    code = bytearray(section.data()) if section is not None else bytearray()
     relocations = elf.get_section_by_name(".rel.text") or elf.get_section_by_name(".rela.text")
     if isinstance(relocations, RelocationSection):
         _relocate(elf, code, relocations, origin, bits)
@@ -53,7 +55,7 @@ RELATIVE = {(64, 2): 4, (64, 4): 4, (32, 2): 4, (32, 21): 2, (32, 23): 1}
 
 
 def _relocate(elf: ELFFile, code: bytearray, relocations: RelocationSection, origin: int, bits: int) -> None:
-    symbols = elf.get_section(relocations["sh_link"])
+    symbols = cast(SymbolTableSection, elf.get_section(relocations["sh_link"]))
     wide = 64 if bits == 64 else 32
     for entry in relocations.iter_relocations():
         symbol = symbols.get_symbol(entry["r_info_sym"])

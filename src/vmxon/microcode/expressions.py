@@ -6,18 +6,20 @@ import ast
 import builtins
 import operator
 from collections.abc import Callable
+from types import MethodType
 from typing import TYPE_CHECKING, cast
 
 from vmxon.microcode import language
 from vmxon.microcode.language import role_of
 from vmxon.microcode.layout import State
+from vmxon.microcode.program import source_of
 from vmxon.microcode.types import BOOL, IntType
 from vmxon.microcode.values import ArrayRef, StateRef, StructsRef, Value, Variable
 
 if TYPE_CHECKING:
     from vmxon.microcode.translator import Translator
 
-_STATIC_BINARY: dict[type[ast.operator], Callable[[object, object], object]] = {
+_STATIC_BINARY: dict[type[ast.operator], Callable[..., object]] = {
     ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.BitAnd: operator.and_, ast.BitOr: operator.or_,
     ast.BitXor: operator.xor, ast.LShift: operator.lshift, ast.RShift: operator.rshift, ast.FloorDiv: operator.floordiv, ast.Mod: operator.mod,
 }  # fmt: skip
@@ -25,9 +27,9 @@ _BINARY = {
     ast.Add: "add", ast.Sub: "sub", ast.Mult: "mul", ast.BitAnd: "and", ast.BitOr: "or", ast.BitXor: "xor",
     ast.LShift: "shl", ast.RShift: "lshr", ast.FloorDiv: "udiv", ast.Mod: "urem",
 }  # fmt: skip
-_STATIC_COMPARE: dict[type[ast.cmpop], Callable[[object, object], object]] = {
+_STATIC_COMPARE: dict[type[ast.cmpop], Callable[..., object]] = {
     ast.Eq: operator.eq, ast.NotEq: operator.ne, ast.Lt: operator.lt, ast.LtE: operator.le, ast.Gt: operator.gt, ast.GtE: operator.ge,
-    ast.Is: operator.is_, ast.IsNot: operator.is_not, ast.In: lambda a, b: operator.contains(b, a), ast.NotIn: lambda a, b: not operator.contains(b, a),
+    ast.Is: operator.is_, ast.IsNot: operator.is_not, ast.In: lambda a, b: a in b, ast.NotIn: lambda a, b: a not in b,
 }  # fmt: skip
 _COMPARE = {ast.Eq: "eq", ast.NotEq: "ne", ast.Lt: "lt", ast.LtE: "le", ast.Gt: "gt", ast.GtE: "ge"}
 _FOLD: dict[str, Callable[[int, int], int]] = {
@@ -157,7 +159,7 @@ class Expressions:
             left = self.translator.typed(node, left, cast(Value, right).kind)
         elif not isinstance(right, Value):
             right = self.translator.typed(node, right, left.kind)
-        left, right = cast(Value, left), cast(Value, right)
+        right = cast(Value, right)
         if left.kind != right.kind:
             raise self.translator.error(node, f"{left.kind} {name} {right.kind}: convert one side")
         if name in ("udiv", "urem") and (left.kind.is_signed or left.kind.bits > 64):
@@ -184,7 +186,7 @@ class Expressions:
         value = self.evaluate(node.operand)
         emitter = self.translator.emitter
         if not isinstance(value, Value):
-            return {ast.Not: operator.not_, ast.Invert: operator.invert, ast.USub: operator.neg, ast.UAdd: operator.pos}[type(node.op)](value)  # type: ignore[index, operator]
+            return {ast.Not: operator.not_, ast.Invert: operator.invert, ast.USub: operator.neg, ast.UAdd: operator.pos}[type(node.op)](value)  # type: ignore[operator]  # whatever the static value supports
         if isinstance(node.op, ast.Not):
             if value.kind is not BOOL:
                 raise self.translator.error(node, f"not of {value.kind}: compare with 0")
@@ -315,23 +317,28 @@ class Expressions:
             return None
         if isinstance(function, IntType):
             return self.convert(arguments[0], function)
-        primitive = self.primitives.get(function) if callable(function) and function.__hash__ else None
+        if not callable(function):
+            raise t.error(node, f"{function!r} cannot be called")
+        primitive = self.primitives.get(function)
         if primitive is not None:
             return primitive(node, arguments)
         return self.apply(node, function, arguments, keywords)
 
-    def apply(self, node: ast.AST, function: object, arguments: list[object], keywords: dict[str, object]) -> object:
+    def apply(
+        self, node: ast.AST, function: Callable[..., object], arguments: list[object], keywords: dict[str, object]
+    ) -> object:
         """Call a function by its role."""
         t = self.translator
-        plain = getattr(function, "__func__", function)
-        if plain is not function:
-            arguments = [cast(object, function.__self__), *arguments]  # type: ignore[attr-defined]  # a bound method
+        plain = function
+        if isinstance(function, MethodType):
+            plain = function.__func__
+            arguments = [function.__self__, *arguments]
         role = role_of(plain)
         if role == "inline":
             return t.expand(plain, arguments, keywords)
         if role in ("microcode", "slot"):
             if keywords:
-                names = [a for a in plain.__code__.co_varnames[: plain.__code__.co_argcount]]
+                names = [argument.arg for argument in source_of(plain).tree.args.args]
                 arguments = arguments + [keywords.pop(n) for n in names[len(arguments) :] if n in keywords]
             return t.call(node, plain, arguments)
         if role == "staged":
@@ -345,7 +352,7 @@ class Expressions:
                 return t.emitter.compare("ne", cast(Value, arguments[0]), t.emitter.const(cast(Value, arguments[0]).kind, 0))
             if not isinstance(function, type) or function is int:
                 raise t.error(node, f"{function!r} is no microcode; mark it @inline or @microcode")
-        return cast(Callable[..., object], function)(*arguments, **keywords)
+        return function(*arguments, **keywords)
 
     def convert(self, value: object, kind: IntType) -> Value:
         """A value converted to `kind`."""
@@ -389,7 +396,7 @@ class Expressions:
         return self.translator.emitter.select(condition, left, right)
 
     def _intrinsic(self, node: ast.Call, arguments: list[object]) -> object:
-        name = cast(ast.Name, node.func).id if isinstance(node.func, ast.Name) else cast(ast.Attribute, node.func).attr
+        name = node.func.id if isinstance(node.func, ast.Name) else cast(ast.Attribute, node.func).attr
         if not isinstance(arguments[0], Value):
             raise self.translator.error(node, f"{name} of a static value")
         return self.translator.emitter.intrinsic(name, arguments[0])

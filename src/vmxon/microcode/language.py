@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NoReturn, TypeVar
+from typing import NoReturn, TypeVar, cast
 
 from vmxon.microcode.types import IntType
 
@@ -44,9 +44,12 @@ def slot(function: F) -> F:
     return _mark(function, "slot")
 
 
-def staged(function: F) -> F:
-    """Mark a function that runs at compile time with the translator as its first argument and emits by itself."""
-    return _mark(function, "staged")
+def staged(function: Callable[..., object]) -> Callable[..., int]:
+    """Mark a function that runs at compile time with the translator as its first argument and emits by itself.
+
+    Its callers see it without the translator, with runtime values for arguments; to a type checker they are ints.
+    """
+    return cast(Callable[..., int], _mark(function, "staged"))
 
 
 def implements(target: Callable[..., object]) -> Callable[[F], F]:

@@ -126,7 +126,10 @@ class State:
                 cls.members[name] = item
         cls.size = (offset + 7) & ~7
 
-    def __init__(self, memory: Memory, base: int = 0) -> None:
+    def __init__(self, memory: Memory | int, base: int = 0) -> None:
+        """Bind the layout to memory; microcode gives a host address instead."""
+        if not isinstance(memory, Memory):
+            raise TypeError(f"a layout at the bare address {memory:#x} has a meaning only in compiled microcode")
         self.bound_memory, self.bound_offset = memory, base
 
 

@@ -9,7 +9,6 @@ import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Generic, Protocol, TypeVar
 
 from vmxon.microcode.golden import PythonEmitter
 from vmxon.microcode.language import IMPLEMENTATIONS, role_of
@@ -19,7 +18,6 @@ from vmxon.microcode.types import BOOL, IntType
 from vmxon.microcode.values import MicrocodeError, Signature, StateRef, Value, Variable
 
 Function = Callable[..., object]
-Text = TypeVar("Text")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +34,7 @@ class Source:
     @property
     def namespace(self) -> dict[str, object]:
         """The globals of the module."""
-        return self.function.__globals__  # type: ignore[attr-defined, no-any-return]  # plain functions only
+        return self.function.__globals__
 
 
 @cache
@@ -67,17 +65,13 @@ def _count(statements: list[ast.stmt], counts: dict[str, int], weight: int) -> N
             _count(getattr(statement, name, []), counts, weight)
 
 
-class Emitted(Protocol):
-    """What a target makes of a function."""
-
-
 @dataclass(slots=True)
-class Program(Generic[Text]):
+class Program:
     """The functions of one target; `emitter` makes an emitter for a body."""
 
     emitter: Callable[[], LlvmEmitter | PythonEmitter]
     signatures: dict[tuple[object, ...], Signature] = field(default_factory=dict)
-    functions: dict[str, Text] = field(default_factory=dict)
+    functions: dict[str, object] = field(default_factory=dict)
     """Text by name, in the order of completion: callees before callers."""
     files: dict[str, str] = field(default_factory=dict)
     in_progress: list[str] = field(default_factory=list)
@@ -138,7 +132,7 @@ class Program(Generic[Text]):
     ) -> None:
         if isinstance(emitter, PythonEmitter):
             emitter.line = source.tree.lineno
-        self.functions[name] = emitter.function(signature, results, dead)  # type: ignore[assignment]  # Text follows the emitter
+        self.functions[name] = emitter.function(signature, results, dead)
         self.files[name] = source.file
 
 

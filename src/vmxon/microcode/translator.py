@@ -34,7 +34,7 @@ class Frame:
         self.returned: object = None
         self.finished = False
         """An inline function has returned at depth 0."""
-        self.escape: object = None
+        self.escape = ""
         self.escaped = False
         self.inline_results: list[Variable] | None = None
         self.outer: set[str] = set()
@@ -43,7 +43,7 @@ class Frame:
 class Translator:
     """Translates the body of one target function (or handler)."""
 
-    def __init__(self, program: Program[object], emitter: LlvmEmitter | PythonEmitter, signature: Signature) -> None:
+    def __init__(self, program: Program, emitter: LlvmEmitter | PythonEmitter, signature: Signature) -> None:
         self.program, self.emitter, self.signature = program, emitter, signature
         self.faults = False
         self.dead = False
@@ -102,7 +102,7 @@ class Translator:
         if frame.escaped and not self.dead and frame.finished:
             self._store_inline_result(frame, frame.returned, source.tree)
         dead = self.dead
-        self.emitter.end_inline(cast(str, frame.escape), frame.escaped, dead)
+        self.emitter.end_inline(frame.escape, frame.escaped, dead)
         self.frames.pop()
         if isinstance(self.emitter, PythonEmitter):
             self.emitter.line = line
@@ -222,14 +222,11 @@ class Translator:
         frame.outer = set(names)
         frame.depth += 1
         both = self.emitter.begin_if(test, bool(node.orelse))
-        self.statements(node.body)
-        dead_yes = self.dead
+        dead_yes = self._branch(node.body)
         names_yes = dict(frame.names)
         frame.names = self._scoped(names, names_yes)
-        self.dead = False
         self.emitter.begin_else(both, dead_yes)
-        self.statements(node.orelse)
-        dead_no = self.dead
+        dead_no = self._branch(node.orelse)
         merged = self._scoped(names, frame.names)
         for name, value in names_yes.items():
             if name not in merged and (dead_no or (name in frame.names and frame.names[name] is value) or isinstance(value, Variable)):
@@ -241,6 +238,12 @@ class Translator:
         self.dead = dead_yes and dead_no
         frame.depth -= 1
         frame.outer = outer
+
+    def _branch(self, body: list[ast.stmt]) -> bool:
+        """Walk one branch; True where control does not come out of it."""
+        self.dead = False
+        self.statements(body)
+        return self.dead
 
     def _scoped(self, before: dict[str, object], after: dict[str, object]) -> dict[str, object]:
         """The names after a branch: old ones, and variables declared in it; values bound inside go out of scope."""
@@ -311,7 +314,7 @@ class Translator:
             if frame.loops:
                 raise self.error(node, "an inline function cannot return out of a dynamic while; make it @microcode")
             self._store_inline_result(frame, value, node)
-            self.emitter.leave_inline(cast(str, frame.escape))
+            self.emitter.leave_inline(frame.escape)
             frame.escaped = True
             self.dead = True
 
@@ -441,7 +444,7 @@ class Translator:
             return place.base
         if isinstance(self.emitter, LlvmEmitter):
             return self.emitter._address(place.base, place.offset, place.dynamic)
-        return f"{place.base} + {place.offset}" + (f" + {place.dynamic.text}" if place.dynamic else "")
+        return f"{place.base} + {place.offset}" + (f" + {place.dynamic.text}" if place.dynamic is not None else "")
 
     def _split(self, node: ast.AST, source: Source, arguments: list[object]) -> tuple[list[object], list[object]]:
         from vmxon.microcode.program import annotation_of
