@@ -1,0 +1,87 @@
+"""A processor in VMX root operation with a current VMCS that Python fills, for tests."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping
+
+from tests.harness import CODE, Bench
+from tests.vmx.witness import LONG, MEMORY, REVISION, VMCS
+from vmxon.processor.state import HostRequest
+from vmxon.vmx.fields import VmcsField
+from vmxon.vmx.state import Operation, VmcsCache, active_vmcss
+
+VMXON_REGION, GUEST, HOST, POINTERS = 0x40000, 0x12000, 0x14000, 0x20000
+SUCCEED, INVALID, VALID = 0x2, 0x3, 0x42
+"""RFLAGS after VMsucceed, VMfailInvalid, VMfailValid."""
+
+
+class VmxBench(Bench):
+    """Flat 64-bit (or 32-bit) code at CPL 0; `launch` runs guests whose exits land on a HLT at HOST."""
+
+    def __init__(self, bits: int = 64, *, current: bool = True) -> None:
+        super().__init__(bits)
+        self.state.feature_control = 5
+        self.state.cr0 |= 0x8000_0021 if bits == 64 else 0x21
+        self.state.cr4 |= 1 << 13
+        write = self.engine.write_physical
+        write(VMXON_REGION, struct.pack("<I", REVISION))
+        for address, value in MEMORY.items():
+            write(address, struct.pack("<Q", value))
+        write(POINTERS, struct.pack("<4Q", VMXON_REGION, VMCS, 0x42000, 0x43000))
+        write(HOST, b"\xf4")
+        if current:
+            self.steps("vmxon [0x20000]", "vmclear [0x20008]", "vmptrld [0x20008]")
+            assert self.state.vmcs_pointer == VMCS
+
+    def steps(self, *lines: str) -> int:
+        """Run instructions one after the other; gives RFLAGS."""
+        for line in lines:
+            self.step(line)
+        return self.processor.rflags
+
+    @property
+    def vmcs(self) -> VmcsCache:
+        """The cache of the current VMCS."""
+        return active_vmcss(self.engine.vmx_memory)[self.state.vmcs_pointer]
+
+    def __getitem__(self, field: VmcsField) -> int:
+        return self.vmcs.fields[field.slot]
+
+    def __setitem__(self, field: VmcsField, value: int) -> None:
+        self.vmcs.fields[field.slot] = value & ((1 << field.bits) - 1)
+
+    def fill(self, fields: Mapping[VmcsField, int]) -> None:
+        """Replace all fields: what `fields` does not name is 0."""
+        cache = self.vmcs
+        for field in VmcsField:
+            cache.fields[field.slot] = fields.get(field, 0) & ((1 << field.bits) - 1)
+
+    def guest(self, code: str | bytes, fields: Mapping[VmcsField, int] | None = None, bits: int = 64, at: int = GUEST) -> None:
+        """Fill the VMCS for a guest that runs `code`; exits go to HOST."""
+        from tests.harness import assemble
+
+        self.fill(fields or LONG)
+        self[VmcsField.HOST_RIP] = HOST
+        self[VmcsField.HOST_RSP] = 0x38000
+        self.engine.write_physical(at, assemble(code, bits) if isinstance(code, str) else code)
+
+    def launch(self, mnemonic: str = "vmlaunch", count: int = 1000) -> HostRequest:
+        """Execute VMLAUNCH or VMRESUME and run on: up to the HLT of the host, or `count` instructions."""
+        self.state.rip = CODE
+        return self.step(mnemonic, count)
+
+    @property
+    def reason(self) -> int:
+        """The exit-reason field."""
+        return self[VmcsField.EXIT_REASON]
+
+    @property
+    def qualification(self) -> int:
+        """The exit qualification."""
+        return self[VmcsField.EXIT_QUALIFICATION]
+
+    @property
+    def in_host(self) -> bool:
+        """The processor has left the guest."""
+        return self.state.vmx_operation == Operation.ROOT
