@@ -26,6 +26,7 @@ class Subject:
     def load(self, before: World) -> None:
         """Set the state."""
         state = self.state
+        state.activity = 0
         state.mxcsr = before.mxcsr
         for index, value in enumerate(before.xmm):
             state.xmm[2 * index], state.xmm[2 * index + 1] = value & (1 << 64) - 1, value >> 64
@@ -70,7 +71,6 @@ class Subject:
         """Run one instruction; TRIPLE_FAULT where it raised an exception, for there is no IDT."""
         self.load(before)
         self.bench.load(assemble(text, self.bench.bits))
-        self.state.activity = 0
         return self.bench.processor.run(1)
 
     def vector(self, text: str, before: World | None = None) -> int | None:

@@ -24,7 +24,7 @@ INCOMPLETE = 1 << 10
 NO_QUOTIENT = 1
 """In place of condition bits: C0, C3 and C1 tell nothing."""
 STEP_BASE, STEP_MASK = 32, 31
-"""A partial reduction makes 32 to 63 bits of quotient, as on processors; the manual leaves it open (Vol. 2A “FPREM”)."""
+"""A partial reduction makes 32 to 63 bits of quotient, the manual leaves the number open (Vol. 2A “FPREM”)."""
 
 
 @microcode
