@@ -1,0 +1,63 @@
+"""Events for the guest: interrupts when it can take them, exceptions that the hypervisor raises in its name."""
+
+from __future__ import annotations
+
+from vmxon.arch.exceptions import Vector
+from vmxon.arch.flags import Rflags
+from vmxon.devices.pic import PicPair
+from vmxon.machine.root import RootProcessor
+from vmxon.vmx.controls import PrimaryProcessorBased
+from vmxon.vmx.events import EntryInterruption, EventType, IdtVectoring
+from vmxon.vmx.fields import VmcsField as Field
+
+BLOCKED_BY_STI_OR_MOV_SS = 3
+WINDOW = PrimaryProcessorBased.interrupt_window_exiting.mask
+SOFTWARE = (EventType.SOFTWARE_INTERRUPT, EventType.PRIVILEGED_SOFTWARE_EXCEPTION, EventType.SOFTWARE_EXCEPTION)
+
+
+class Injector:
+    """What the next VM entry delivers (Vol. 3C §27.6 “Event Injection”), at most one event."""
+
+    def __init__(self, root: RootProcessor, pic: PicPair) -> None:
+        self.root, self.pic = root, pic
+        (self._primary,) = root.fields((Field.PRIMARY_PROCESSOR_BASED_VM_EXECUTION_CONTROLS,))
+        self.pending = False
+        """An event waits in the VMCS for the next VM entry."""
+        self.window = False
+        """Interrupt-window exiting is on."""
+
+    def repeat(self, vectoring: int, error_code: int, length: int) -> None:
+        """Deliver again what the exit interrupted; without this the event would be lost."""
+        word = IdtVectoring(vectoring)
+        self._inject(word.vector, word.type, error_code if word.error_code_valid else None, length)
+
+    def exception(self, vector: Vector, error_code: int | None = None) -> None:
+        """Raise a fault at the guest's RIP."""
+        self._inject(vector, EventType.HARDWARE_EXCEPTION, error_code, 0)
+
+    def non_maskable(self) -> None:
+        """Hand an NMI on."""
+        self._inject(Vector.NMI, EventType.NMI, None, 0)
+
+    def _inject(self, vector: int, kind: EventType, error_code: int | None, length: int) -> None:
+        word = EntryInterruption.make(vector=vector, type=kind, valid=1, deliver_error_code=error_code is not None)
+        self.root.set_fields(
+            *(Field.VM_ENTRY_INTERRUPTION_INFORMATION, word),
+            *(Field.VM_ENTRY_EXCEPTION_ERROR_CODE, error_code or 0),
+            *(Field.VM_ENTRY_INSTRUCTION_LENGTH, length if kind in SOFTWARE else 0),
+        )
+        self.pending = True
+
+    def offer_interrupt(self) -> None:
+        """Before VM entry: inject what the interrupt controller asks for, or ask for an exit when the guest is ready."""
+        wanted = self.pic.output.level
+        if wanted and not self.pending:
+            flags, blocking = self.root.fields((Field.GUEST_RFLAGS, Field.GUEST_INTERRUPTIBILITY_STATE))
+            if flags & Rflags.if_.mask and not blocking & BLOCKED_BY_STI_OR_MOV_SS:
+                self._inject(self.pic.acknowledge(), EventType.EXTERNAL_INTERRUPT, None, 0)
+                wanted = self.pic.output.level
+        if wanted is not self.window:
+            self.window = wanted
+            controls = self._primary | WINDOW if wanted else self._primary & ~WINDOW
+            self.root.set_fields(Field.PRIMARY_PROCESSOR_BASED_VM_EXECUTION_CONTROLS, controls)
+        self.pending = False

@@ -1,0 +1,200 @@
+"""The VMCS of a guest: host, guest and control fields, written after VMCLEAR and VMPTRLD (Vol. 3C ch. 25)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vmxon.arch.bits import Word
+from vmxon.arch.control import Cr0, Cr4, Efer
+from vmxon.arch.msr_vmx import AllowedSettings
+from vmxon.arch.segments import AccessRights
+from vmxon.errors import ConfigurationError
+from vmxon.hypervisor.bring_up import new_region, require, value_of
+from vmxon.hypervisor.page_manager import PAGE, PageManager
+from vmxon.machine.identity import CODE, DATA, GDT, IDT, STACK_TOP, TASK, TSS
+from vmxon.machine.modes import PAT_RESET
+from vmxon.machine.root import PYTHON_RIP, RootProcessor
+from vmxon.vmx.controls import Entry, PinBased, PrimaryExit, PrimaryProcessorBased, SecondaryProcessorBased
+from vmxon.vmx.fields import VmcsField as Field
+
+EFER = 0xC000_0080
+VPID = 1
+NO_LINK = (1 << 64) - 1
+UNUSABLE = 1 << 16
+FLAT_CODE = 0xC09B
+FLAT_DATA = 0xC093
+BUSY_TSS = 0x8B
+LIMIT = 0xFFFF_FFFF
+CR0_OWNED = Cr0.ne.mask
+"""Bits that VMX operation fixes and the guest shall believe to set: it sees its own in the shadow."""
+CR4_OWNED = Cr4.vmxe.mask
+SEGMENTS = ("ES", "CS", "SS", "DS", "FS", "GS", "LDTR", "TR")
+
+CONTROLS: tuple[tuple[Field, int, int, type[Word], int], ...] = (
+    (
+        Field.PIN_BASED_VM_EXECUTION_CONTROLS,
+        0x481,
+        0x48D,
+        PinBased,
+        PinBased.make(external_interrupt_exiting=1, nmi_exiting=1, preemption_timer=1),
+    ),
+    (
+        Field.PRIMARY_PROCESSOR_BASED_VM_EXECUTION_CONTROLS,
+        0x482,
+        0x48E,
+        PrimaryProcessorBased,
+        PrimaryProcessorBased.make(hlt_exiting=1, use_tsc_offsetting=1, use_io_bitmaps=1, use_msr_bitmaps=1, activate_secondary=1),
+    ),
+    (
+        Field.SECONDARY_PROCESSOR_BASED_VM_EXECUTION_CONTROLS,
+        0x48B,
+        0x48B,
+        SecondaryProcessorBased,
+        SecondaryProcessorBased.make(enable_ept=1, unrestricted_guest=1, enable_vpid=1, enable_rdtscp=1, enable_invpcid=1),
+    ),
+    (
+        Field.PRIMARY_VM_EXIT_CONTROLS,
+        0x483,
+        0x48F,
+        PrimaryExit,
+        PrimaryExit.make(save_debug_controls=1, host_address_space_size=1, save_pat=1, load_pat=1, save_efer=1, load_efer=1),
+    ),
+    (
+        Field.VM_ENTRY_CONTROLS,
+        0x484,
+        0x490,
+        Entry,
+        Entry.make(load_debug_controls=1, load_pat=1, load_efer=1),
+    ),
+)
+"""Field, capability MSR, its TRUE version, layout, and the controls that this hypervisor needs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bitmaps:
+    """Where the I/O and MSR bitmaps are; each is all ones: everything exits unless a policy opens it."""
+
+    io_a: int
+    io_b: int
+    msr: int
+
+
+def new_bitmaps(root: RootProcessor, pages: PageManager) -> Bitmaps:
+    """Three pages of ones."""
+    addresses = [pages.allocate() for _ in range(3)]
+    for address in addresses:
+        root.write(address, b"\xff" * PAGE)
+    return Bitmaps(*addresses)
+
+
+def new_vmcs(root: RootProcessor, pages: PageManager) -> int:
+    """A region that is clear, then active and current: VMCLEAR comes before everything else (Vol. 3C §25.1)."""
+    region = new_region(root, pages)
+    require(root.vmclear(region))
+    require(root.vmptrld(region))
+    return region
+
+
+def adjusted(root: RootProcessor, capability: int, layout: type[Word], wanted: int) -> int:
+    """The wanted controls and those that must be 1 (Vol. 3D App. A.2).
+
+    Raises:
+        ConfigurationError: the processor does not allow one of them; the line names it.
+    """
+    allowed = AllowedSettings(value_of(root.rdmsr(capability)))
+    missing = wanted & ~allowed.may_be_one
+    if missing:
+        names = [str(bits.title) for bits in layout.layout.fields if bits.mask & missing]
+        what = f"the processor model {root.processor.model.name!r} has no {', '.join(f'“{name}”' for name in names)}"
+        raise ConfigurationError(what, advice="choose --model max")
+    return wanted | allowed.must_be_one
+
+
+def write_controls(root: RootProcessor, bitmaps: Bitmaps, eptp: int) -> None:
+    """VM-execution, VM-exit and VM-entry controls (Vol. 3C §25.6 to §25.8)."""
+    true = bool(value_of(root.rdmsr(0x480)) >> 55 & 1)
+    for field, plain, exact, layout, wanted in CONTROLS:
+        require(root.vmwrite(field, adjusted(root, exact if true else plain, layout, wanted)))
+    root.set_fields(
+        *(Field.EXCEPTION_BITMAP, 0),
+        *(Field.PAGE_FAULT_ERROR_CODE_MASK, 0),
+        *(Field.PAGE_FAULT_ERROR_CODE_MATCH, 0),
+        *(Field.IO_BITMAP_A_ADDRESS, bitmaps.io_a),
+        *(Field.IO_BITMAP_B_ADDRESS, bitmaps.io_b),
+        *(Field.MSR_BITMAP_ADDRESS, bitmaps.msr),
+        *(Field.TSC_OFFSET, 0),
+        *(Field.VPID, VPID),
+        *(Field.EPTP, eptp),
+        *(Field.CR3_TARGET_COUNT, 0),
+        *(Field.VM_EXIT_MSR_STORE_COUNT, 0),
+        *(Field.VM_EXIT_MSR_LOAD_COUNT, 0),
+        *(Field.VM_ENTRY_MSR_LOAD_COUNT, 0),
+        *(Field.VM_ENTRY_INTERRUPTION_INFORMATION, 0),
+        *(Field.CR0_GUEST_HOST_MASK, CR0_OWNED),
+        *(Field.CR4_GUEST_HOST_MASK, CR4_OWNED),
+        *(Field.CR0_READ_SHADOW, Cr0.pe.mask | Cr0.et.mask),
+        *(Field.CR4_READ_SHADOW, 0),
+    )
+
+
+def write_host_state(root: RootProcessor) -> None:
+    """What a VM exit loads (Vol. 3C §25.5 “Host-State Area”): this very program, at PYTHON_RIP."""
+    root.set_fields(
+        *(Field.HOST_CR0, value_of(root.read_cr(0))),
+        *(Field.HOST_CR3, value_of(root.read_cr(3))),
+        *(Field.HOST_CR4, value_of(root.read_cr(4))),
+        *(Field.HOST_RIP, PYTHON_RIP),
+        *(Field.HOST_RSP, STACK_TOP),
+        *(Field.HOST_CS_SELECTOR, CODE),
+        *(pair for name in ("ES", "SS", "DS", "FS", "GS") for pair in (Field[f"HOST_{name}_SELECTOR"], DATA)),
+        *(Field.HOST_TR_SELECTOR, TASK),
+        *(Field.HOST_TR_BASE, TSS),
+        *(Field.HOST_FS_BASE, 0),
+        *(Field.HOST_GS_BASE, 0),
+        *(Field.HOST_GDTR_BASE, GDT),
+        *(Field.HOST_IDTR_BASE, IDT),
+        *(Field.HOST_IA32_SYSENTER_CS, 0),
+        *(Field.HOST_IA32_SYSENTER_ESP, 0),
+        *(Field.HOST_IA32_SYSENTER_EIP, 0),
+        *(Field.HOST_IA32_EFER, value_of(root.rdmsr(EFER))),
+        *(Field.HOST_IA32_PAT, PAT_RESET),
+    )
+
+
+def write_guest_state(root: RootProcessor) -> None:
+    """32-bit protected mode, flat, no paging, interrupts off: how a multiboot kernel starts (Vol. 3C §25.4)."""
+    assert FLAT_CODE & AccessRights.p.mask
+    for name in SEGMENTS:
+        rights = {"CS": FLAT_CODE, "LDTR": UNUSABLE, "TR": BUSY_TSS}.get(name, FLAT_DATA)
+        selector = {"CS": 0x08, "LDTR": 0, "TR": 0}.get(name, 0x10)
+        limit = {"LDTR": 0, "TR": 0x67}.get(name, LIMIT)
+        root.set_fields(
+            *(Field[f"GUEST_{name}_SELECTOR"], selector),
+            *(Field[f"GUEST_{name}_BASE"], 0),
+            *(Field[f"GUEST_{name}_LIMIT"], limit),
+            *(Field[f"GUEST_{name}_ACCESS_RIGHTS"], rights),
+        )
+    root.set_fields(
+        *(Field.GUEST_CR0, Cr0.pe.mask | Cr0.et.mask | CR0_OWNED),
+        *(Field.GUEST_CR3, 0),
+        *(Field.GUEST_CR4, CR4_OWNED),
+        *(Field.GUEST_DR7, 0x400),
+        *(Field.GUEST_RSP, 0),
+        *(Field.GUEST_RIP, 0),
+        *(Field.GUEST_RFLAGS, 2),
+        *(Field.GUEST_GDTR_BASE, 0),
+        *(Field.GUEST_GDTR_LIMIT, 0xFFFF),
+        *(Field.GUEST_IDTR_BASE, 0),
+        *(Field.GUEST_IDTR_LIMIT, 0xFFFF),
+        *(Field.GUEST_IA32_DEBUGCTL, 0),
+        *(Field.GUEST_IA32_PAT, PAT_RESET),
+        *(Field.GUEST_IA32_EFER, 0),
+        *(Field.GUEST_IA32_SYSENTER_CS, 0),
+        *(Field.GUEST_IA32_SYSENTER_ESP, 0),
+        *(Field.GUEST_IA32_SYSENTER_EIP, 0),
+        *(Field.GUEST_INTERRUPTIBILITY_STATE, 0),
+        *(Field.GUEST_ACTIVITY_STATE, 0),
+        *(Field.GUEST_PENDING_DEBUG_EXCEPTIONS, 0),
+        *(Field.VMCS_LINK_POINTER, NO_LINK),
+    )
+    assert not Efer.lma.mask & value_of(root.vmread(Field.GUEST_IA32_EFER))
