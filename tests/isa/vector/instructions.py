@@ -165,11 +165,7 @@ X87 = (
     *(f"{m} st(1), st" for m in ARITHMETIC),
     *(f"{m}p st(1), st" for m in ARITHMETIC),
     *(f"{m} {w} ptr [rsi]" for m in (*ARITHMETIC, "fcom", "fcomp", "fld", "fst", "fstp") for w in ("dword", "qword")),
-    *(
-        f"fi{m[1:]} {w} ptr [rsi]"
-        for m in (*ARITHMETIC, "fcom", "fcomp", "fst", "fstp", "fld")
-        for w in ("word", "dword")
-    ),
+    *(f"fi{m[1:]} {w} ptr [rsi]" for m in (*ARITHMETIC, "fcom", "fcomp", "fst", "fstp", "fld") for w in ("word", "dword")),
     "fild qword ptr [rsi]",
     "fistp qword ptr [rsi]",
     "fld tbyte ptr [rsi]",
@@ -195,11 +191,7 @@ X87 = (
     ],
     *["fld1", "fldz", "fldpi", "fldl2e", "fldl2t", "fldlg2", "fldln2", "fninit", "fnclex"],
     *(f"{m} st(1)" for m in ["fcom", "fcomp", "fucom", "fucomp", "fxch", "ffree", "fld", "fst", "fstp", "ffreep"]),
-    *(
-        f"{m} st, st({n})"
-        for m in ["fcmovb", "fcmove", "fcmovbe", "fcmovu", "fcmovnb", "fcmovne", "fcmovnbe", "fcmovnu"]
-        for n in (1, 3)
-    ),
+    *(f"{m} st, st({n})" for m in ["fcmovb", "fcmove", "fcmovbe", "fcmovu", "fcmovnb", "fcmovne", "fcmovnbe", "fcmovnu"] for n in (1, 3)),
     *(f"{m} st, st(1)" for m in ["fcomi", "fcomip", "fucomi", "fucomip"]),
     "fnstcw word ptr [rsi]",
     "fnstsw word ptr [rsi]",

@@ -61,9 +61,7 @@ def test_cr0_decides(processor: Subject, text: str, bits: int, vector: int | Non
     assert processor.vector(text) == vector
 
 
-@pytest.mark.parametrize(
-    ("text", "vector"), [("addps xmm0, xmm1", UD), ("movaps xmm0, xmm1", UD), ("pxor xmm0, xmm0", UD), ("fld1", None)]
-)
+@pytest.mark.parametrize(("text", "vector"), [("addps xmm0, xmm1", UD), ("movaps xmm0, xmm1", UD), ("pxor xmm0, xmm0", UD), ("fld1", None)])
 def test_sse_needs_osfxsr(processor: Subject, text: str, vector: int | None) -> None:
     processor.state.cr4 &= ~CR4_OSFXSR
     processor.bench.processor.refresh()
@@ -111,16 +109,12 @@ def test_reserved_bits_of_mxcsr(processor: Subject, value: int, vector: int | No
     assert processor.state.mxcsr == (value if vector is None else 0x1F80)
 
 
-@pytest.mark.parametrize(
-    "text", ["fld1", "fwait", "fldcw word ptr [rsi]", "fxch st(1)", "fldenv [rsi]", "frstor [rsi]"]
-)
+@pytest.mark.parametrize("text", ["fld1", "fwait", "fldcw word ptr [rsi]", "fxch st(1)", "fldenv [rsi]", "frstor [rsi]"])
 def test_waiting_instructions_deliver_what_is_pending(processor: Subject, text: str) -> None:
     assert processor.vector(text, PENDING) == MF
 
 
-@pytest.mark.parametrize(
-    "text", ["fninit", "fnclex", "fnstcw word ptr [rsi]", "fnstsw ax", "fnstenv [rsi]", "fxsave [rsi]"]
-)
+@pytest.mark.parametrize("text", ["fninit", "fnclex", "fnstcw word ptr [rsi]", "fnstsw ax", "fnstenv [rsi]", "fxsave [rsi]"])
 def test_others_do_not_wait(processor: Subject, text: str) -> None:
     assert processor.vector(text, PENDING) is None
 
@@ -138,9 +132,7 @@ def test_missing_instructions_stop_the_machine(processor: Subject, text: str) ->
     assert processor.attempt(text, World()) == HostRequest.MISSING
 
 
-@pytest.mark.parametrize(
-    "text", ["paddb mm0, mm1", "paddb mm0, qword ptr [rsi]", "movq mm0, rax", "cvtpi2ps xmm0, mm1"]
-)
+@pytest.mark.parametrize("text", ["paddb mm0, mm1", "paddb mm0, qword ptr [rsi]", "movq mm0, rax", "cvtpi2ps xmm0, mm1"])
 def test_mmx_stops_the_machine(processor: Subject, text: str) -> None:
     assert processor.attempt(text, World()) == HostRequest.MISSING
 

@@ -107,10 +107,7 @@ def test_x87_arithmetic_is_exactly_rounded(text: str, mode: int, precision: int)
     choose = random.Random(f"{text}{mode}{precision}")
     control = 0x7F | precision << 8 | mode << 10
     for _ in range(30):
-        numbers = [
-            (choose.getrandbits(1) << 15 | 0x3FFF + choose.randrange(-70, 70), choose.getrandbits(64) | 1 << 63)
-            for _ in "ab"
-        ]
+        numbers = [(choose.getrandbits(1) << 15 | 0x3FFF + choose.randrange(-70, 70), choose.getrandbits(64) | 1 << 63) for _ in "ab"]
         before = World(control=control, present=3, stack=(*numbers, *((0, 0),) * 6))
         exact = OPERATIONS[text](value_of(numbers[0]), value_of(numbers[1]))
         after = subject().run(text, before)
@@ -169,11 +166,7 @@ def test_estimates_at_the_edges(text: str, operand: int, result: int) -> None:
 
 def test_maskmovdqu_stores_the_chosen_bytes() -> None:
     machine = subject()
-    machine.load(
-        World(
-            xmm=(int.from_bytes(bytes(range(16)), "little"), 0x80 | 0xFF << 64 | 0x7F << 8, 0, 0), memory=b"\xee" * 64
-        )
-    )
+    machine.load(World(xmm=(int.from_bytes(bytes(range(16)), "little"), 0x80 | 0xFF << 64 | 0x7F << 8, 0, 0), memory=b"\xee" * 64))
     machine.state.gpr[7] = 0x20000 + 3
     machine.bench.step("maskmovdqu xmm0, xmm1")
     assert machine.after().memory[:20] == b"\xee" * 3 + b"\x00" + b"\xee" * 7 + b"\x08" + b"\xee" * 8

@@ -108,9 +108,7 @@ def test_fnstenv_masks_all_exceptions() -> None:
     (64, "fxsave64 [rsi]", "fxrstor64 [rsi]"),
     (32, "fxsave [esi]", "fxrstor [esi]"),
 ])  # fmt: skip
-def test_what_is_saved_can_be_restored(
-    bits: int, store_text: str, load_text: str, machine_32: Subject, machine_16: Subject
-) -> None:
+def test_what_is_saved_can_be_restored(bits: int, store_text: str, load_text: str, machine_32: Subject, machine_16: Subject) -> None:
     machine = {64: subject(), 32: machine_32}[bits]
     choose = random.Random(store_text)
     for _ in range(20):
@@ -121,9 +119,7 @@ def test_what_is_saved_can_be_restored(
         machine.bench.engine.write_physical(DATA, saved)
         machine.bench.step(load_text)
         restored = replace(machine.after(), memory=before.memory).visible
-        expected = (
-            before.visible if "x" in store_text.replace("[esi]", "") else replace(before, xmm=(1, 2, 3, 4)).visible
-        )
+        expected = before.visible if "x" in store_text.replace("[esi]", "") else replace(before, xmm=(1, 2, 3, 4)).visible
         assert not differences(restored, expected)
 
 

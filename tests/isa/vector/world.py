@@ -33,9 +33,7 @@ class World:
     def visible(self) -> World:
         """Without what empty registers hold."""
         top = self.status >> 11 & 7
-        kept = tuple(
-            number if self.present >> ((top + index) & 7) & 1 else (0, 0) for index, number in enumerate(self.stack)
-        )
+        kept = tuple(number if self.present >> ((top + index) & 7) & 1 else (0, 0) for index, number in enumerate(self.stack))
         return replace(self, stack=kept, rflags=self.rflags & STATUS_FLAGS)
 
 
