@@ -8,6 +8,7 @@ from collections.abc import Callable
 from functools import cache
 
 import llvmlite.binding as llvm
+
 from tests.isa.vector.image import ALL_MASKED, FRAME, SIZE, pack, unpack
 from tests.isa.vector.world import MEMORY, World
 

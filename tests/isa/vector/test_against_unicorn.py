@@ -7,6 +7,7 @@ import struct
 from dataclasses import replace
 
 import pytest
+
 from tests.isa.vector import unicorn_oracle
 from tests.isa.vector.instructions import SSE, X87
 from tests.isa.vector.numbers import sse_world, x87_world

@@ -6,6 +6,7 @@ import random
 from dataclasses import replace
 
 import pytest
+
 from tests.harness import CODE, assemble
 from tests.isa.vector.instructions import SSE, X87
 from tests.isa.vector.numbers import x87_world

@@ -5,10 +5,11 @@ from __future__ import annotations
 from functools import cache
 
 import unicorn
+from unicorn import x86_const as x86
+
 from tests.harness import assemble
 from tests.isa.vector.image import FRAME, SIZE, pack, unpack
 from tests.isa.vector.world import MEMORY, World
-from unicorn import x86_const as x86
 
 CODE, IMAGE, DATA, STACK = 0x10000, 0x20000, 0x30000, 0x40000
 PAGE = 0x1000
