@@ -12,6 +12,7 @@ from vmxon.vmx.fields import VmcsField
 from vmxon.vmx.state import Operation, VmcsCache, active_vmcss
 
 VMXON_REGION, GUEST, HOST, POINTERS = 0x40000, 0x12000, 0x14000, 0x20000
+GDT, IDT, HANDLERS, TSS = 0x18000, 0x19000, 0x1A000, 0x1C000
 SUCCEED, INVALID, VALID = 0x2, 0x3, 0x42
 """RFLAGS after VMsucceed, VMfailInvalid, VMfailValid."""
 
@@ -33,6 +34,27 @@ class VmxBench(Bench):
         if current:
             self.steps("vmxon [0x20000]", "vmclear [0x20008]", "vmptrld [0x20008]")
             assert self.state.vmcs_pointer == VMCS
+
+    def install_tables(self) -> None:
+        """GDT (08 64-bit code, 10 data), TSS and a 64-bit IDT whose handler of vector n is a HLT at HANDLERS + 16 n."""
+        write = self.engine.write_physical
+        write(GDT, struct.pack("<3Q", 0, 0x00AF_9B00_0000_FFFF, 0x00CF_9300_0000_FFFF))
+        write(TSS, struct.pack("<IQ", 0, 0x37000))
+        for vector in range(256):
+            handler = HANDLERS + 16 * vector
+            write(handler, b"\xf4")
+            gate = handler & 0xFFFF | 0x08 << 16 | 0x8E00 << 32 | (handler >> 16) << 48
+            write(IDT + 16 * vector, struct.pack("<2Q", gate, 0))
+        self.state.gdt_base, self.state.gdt_limit = GDT, 23
+        self.state.idt_base, self.state.idt_limit = IDT, 0xFFF
+        self.state.segments[7].base, self.state.segments[7].limit, self.state.segments[7].rights = TSS, 0x67, 0x8B
+
+    def vector_of(self, line: str | bytes) -> int | None:
+        """The exception that an instruction raises, by the handler that it ends up in."""
+        self.install_tables()
+        self.step(line, 2)
+        vector, rest = divmod(self.state.rip - 1 - HANDLERS, 16)
+        return vector if not rest and 0 <= vector < 256 else None
 
     def steps(self, *lines: str) -> int:
         """Run instructions one after the other; gives RFLAGS."""
