@@ -15,6 +15,8 @@ MEMORY_SIZE = 2 << 20
 TABLES = 0x100000
 PRESENT_WRITABLE = 3
 RFLAGS_MASK = 0xCD5
+NOWHERE = 1 << 63
+"""An address that no jump can reach."""
 MOST_ROUNDS = 100
 """Budgets of 1 that a repeated instruction may take."""
 GENERAL_PROTECTION, IN_IDT = 13, 2
@@ -60,6 +62,7 @@ class Native:
                 engine.write_physical(TABLES + level * 0x1000, entry.to_bytes(8, "little"))
             map_areas(engine, TABLES + 3 * 0x1000, 8)
         state.idt_limit = 0
+        state.python_rip = NOWHERE
         for word in range(len(state.features)):
             state.features[word] = (1 << 64) - 1
         processor.refresh()

@@ -92,9 +92,9 @@ KNOWN: tuple[tuple[str, Rule], ...] = (
         lambda case, code, ours, theirs: code.opcode[0] in (0xC6, 0xC7) and code.rex & 4 != 0,
     ),
     (
-        "66H always means 16 bits, in 16-bit code too, for rows that other prefixes select",
+        "66H means 16 bits in 16-bit code too, and before REX.W, for rows that other prefixes select",
         lambda case, code, ours, theirs: (
-            case.mode == 16 and case.instruction.mnemonic in ("POPCNT", "TZCNT", "LZCNT", "MOVBE", "CRC32", "ADCX", "BSF", "BSR")
+            (case.mode == 16 or b"\x66" in code.prefixes) and case.instruction.mnemonic in ("POPCNT", "TZCNT", "LZCNT", "MOVBE", "CRC32", "ADCX", "BSF", "BSR")
         ),
     ),
     (
