@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import sys
+import time
 from dataclasses import dataclass
 from enum import Enum
-from importlib import import_module
 
 import click
 
 from vmxon.cli.images import Program, find_program
 from vmxon.cli.options import MachineOptions, machine_options
+from vmxon.cli.report import ExitCount, print_exits, print_json
 
 
 class Paging(Enum):
@@ -30,8 +32,38 @@ class RunOptions:
 
 def start(options: RunOptions) -> int:
     """Start the hypervisor and its guest, run to the end, and answer the exit status of the process."""
-    session = import_module("vmxon.hypervisor.session")
-    return int(session.run(options))
+    from vmxon.cli.console import GuestConsole, show_build_progress
+    from vmxon.cli.machines import find_model, open_drives
+    from vmxon.hypervisor.guest import bundled_guest
+    from vmxon.hypervisor.virtual_machine import VirtualMachine
+    from vmxon.machine.loader import load_files, load_multiboot
+
+    machine, program = options.machine, options.program
+    model, drives = find_model(machine.model), open_drives(machine.drives)
+    if program is None:
+        image = load_multiboot(bundled_guest(), "the bundled guest", machine.memory)
+    else:
+        modules = [(module.path, module.command_line) for module in program.modules]
+        image = load_files(program.kernel, machine.memory, program.append, modules)
+    show_build_progress(sys.stderr)
+    console = GuestConsole(machine)
+    guest = VirtualMachine(
+        model, machine.memory, serial=console.serial, debug_console=console.debug_console, drives=drives
+    )
+    guest.interactive = sys.stdin.isatty()
+    guest.load(image)
+    started = time.monotonic()
+    try:
+        with console.attached(guest.devices.board, guest.inbox.post):
+            return guest.run(machine.timeout)
+    finally:
+        exits = [ExitCount(*row) for row in guest.accounting.rows()]
+        if machine.json:
+            seconds = time.monotonic() - started
+            instructions = guest.root.processor.instructions
+            print_json(exits, sys.stdout, status=guest.exit_value, seconds=seconds, instructions=instructions)
+        elif exits:
+            print_exits(exits, sys.stdout)
 
 
 @click.command("run", short_help="Run an operating system as a guest of the hypervisor.")

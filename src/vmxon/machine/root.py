@@ -8,8 +8,8 @@
     VMXON: VMsucceed
 
 Each instruction's encoding runs on the engine at an address that belongs to Python; a VM exit whose HOST_RIP is
-`PYTHON_RIP` and HOST_RSP is `STACK_TOP` comes back as the result of VMLAUNCH or VMRESUME. General-purpose registers are not switched by VMX: after
-an exit `registers` holds the guest's, and the methods here leave them as they found them.
+`PYTHON_RIP` and whose HOST_RSP is `STACK_TOP` comes back as the result of VMLAUNCH or VMRESUME. General-purpose
+registers are not switched by VMX: after an exit `registers` holds the guest's, and the methods leave them alone.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ class RootProcessor:
         return Faulted(name, vector, code if vector.pushes_error_code else None)
 
     def serve(self, request: HostRequest) -> int:
-        """Act for the machine around the processor while a guest runs; the budget of the next stretch, in instructions."""
+        """Act for the machine around the processor while a guest runs; the budget of the next stretch."""
         state = self.state
         match request:
             case HostRequest.NONE | HostRequest.BUDGET | HostRequest.CODE_FULL | HostRequest.PORT_WRITE:
@@ -153,6 +153,10 @@ class RootProcessor:
         self.processor.run(1)
         self.state.python_rip = PYTHON_RIP
         return self._budget()
+
+    def idle_until(self, ticks: int) -> None:
+        """The root program has nothing to do: time passes without instructions."""
+        self.state.idle_ticks += max(0, ticks - self.time)
 
     def place(self) -> str:
         """Where the processor is."""

@@ -1,0 +1,131 @@
+"""The machine's own devices behind the guest's I/O exits, and the virtual time that they live in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from vmxon.devices.disk import AtaDrive
+from vmxon.errors import GuestStopped
+from vmxon.hypervisor.exits import StringInputOutput
+from vmxon.hypervisor.guest_memory import GuestMemory
+from vmxon.hypervisor.guest_walk import PageFault, Paging, translate
+from vmxon.hypervisor.registers import GuestRegisters, Register
+from vmxon.hypervisor.vmcs import Bitmaps
+from vmxon.machine.board import Board, Sinks
+from vmxon.machine.pace import Pace
+from vmxon.machine.root import RootProcessor
+from vmxon.vmx.fields import VmcsField as Field
+
+PAGE = 4096
+DIRECTION = 1 << 10
+FULL = {1: 0xFF, 2: 0xFFFF, 4: 0xFFFF_FFFF}
+KEPT = {1: ~0xFF, 2: ~0xFFFF, 4: 0}
+"""Bits of RAX that IN leaves alone; a 32-bit result clears the upper half."""
+HARMLESS = (0x80,)
+"""Ports that the guest reaches without an exit: nothing is behind them but a delay."""
+
+
+class GuestDevices:
+    """A board of devices for one guest."""
+
+    def __init__(
+        self,
+        root: RootProcessor,
+        memory: GuestMemory,
+        registers: GuestRegisters,
+        *,
+        bitmaps: Bitmaps,
+        pace: Pace,
+        serial: Callable[[int], None],
+        debug_console: Callable[[int], None],
+        leave: Callable[[int], None],
+        drives: Sequence[AtaDrive | None] = (),
+    ) -> None:
+        self.root, self.memory, self.registers, self.pace = root, memory, registers, pace
+        self.board = Board(memory.view, Sinks(serial, debug_console, leave, self._reset), drives)
+        self.board.program_timer()
+        self.clock = self.board.clock
+        for port in HARMLESS:
+            self._open(bitmaps, port)
+
+    def _open(self, bitmaps: Bitmaps, port: int) -> None:
+        page = bitmaps.io_a if port < 0x8000 else bitmaps.io_b
+        place = page + ((port & 0x7FFF) >> 3)
+        (byte,) = self.root.read(place, 1)
+        self.root.write(place, bytes((byte & ~(1 << (port & 7)),)))
+
+    def _reset(self) -> None:
+        raise GuestStopped("the guest asked for a reset")
+
+    # Time.
+    def advance(self, ticks: int) -> None:
+        """Bring the devices up to a point of the machine's time; what was due has happened."""
+        self.clock.run_until(self.pace.time_of(ticks))
+
+    def next_deadline(self) -> int | None:
+        """The tick at which a device wants to act."""
+        when = self.clock.next_deadline()
+        return None if when is None else self.pace.ticks_at(when)
+
+    # Ports.
+    def input(self, port: int, size: int) -> None:
+        """IN."""
+        value = self.board.bus.read(port, size)
+        self.registers[Register.RAX] = self.registers[Register.RAX] & KEPT[size] | value
+
+    def output(self, port: int, size: int) -> None:
+        """OUT."""
+        self.board.bus.write(port, size, self.registers[Register.RAX] & FULL[size])
+
+    def string(self, access: StringInputOutput) -> bool | PageFault:
+        """INS or OUTS, up to the end of a page; True when no iteration is left."""
+        registers, size = self.registers, access.size
+        width = (1 << access.address_bits) - 1
+        left = registers[Register.RCX] & width if access.repeated else 1
+        flags, cr0, cr3, cr4, efer, rights = self.root.fields(
+            (
+                Field.GUEST_RFLAGS,
+                Field.GUEST_CR0,
+                Field.GUEST_CR3,
+                Field.GUEST_CR4,
+                Field.GUEST_IA32_EFER,
+                Field.GUEST_SS_ACCESS_RIGHTS,
+            )
+        )
+        paging = Paging(cr0, cr3, cr4, efer, user=rights >> 5 & 3 == 3)
+        room = (PAGE - access.linear % PAGE) // size
+        count = 1 if flags & DIRECTION else max(1, min(left, room))
+        pieces = self._pieces(access, paging, size * count)
+        if isinstance(pieces, PageFault):
+            return pieces
+        if access.input:
+            data = self.board.bus.read_string(access.port, size, count)
+            for address, start, length in pieces:
+                self.memory.write(address, data[start : start + length])
+        else:
+            data = b"".join(self.memory.read(address, length) for address, _, length in pieces)
+            self.board.bus.write_string(access.port, size, data)
+        self._step(Register.RDI if access.input else Register.RSI, -size if flags & DIRECTION else size * count, width)
+        if access.repeated:
+            self._step(Register.RCX, -count, width)
+        return left == count
+
+    def _pieces(self, access: StringInputOutput, paging: Paging, length: int) -> list[tuple[int, int, int]] | PageFault:
+        """Guest-physical address, start and length of each part of a buffer; two where it crosses a page."""
+        pieces = []
+        done = 0
+        while done < length:
+            linear = access.linear + done
+            part = min(length - done, PAGE - linear % PAGE)
+            address = translate(self.memory, paging, linear, access.input)
+            if isinstance(address, PageFault):
+                return address
+            pieces.append((address, done, part))
+            done += part
+        return pieces
+
+    def _step(self, register: Register, distance: int, width: int) -> None:
+        value = self.registers[register]
+        changed = value + distance & width
+        # A 32-bit result clears the upper half, a 16-bit one keeps the rest.
+        self.registers[register] = changed if width > 0xFFFF else value & ~0xFFFF | changed

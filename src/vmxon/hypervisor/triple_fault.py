@@ -1,0 +1,43 @@
+"""What a guest's triple fault left behind: three exceptions in the processor's record, the registers in the VMCS."""
+
+from __future__ import annotations
+
+from vmxon.arch.exceptions import Vector
+from vmxon.errors import Fault, TripleFault
+from vmxon.hypervisor.registers import GuestRegisters, Register
+from vmxon.machine.root import RootProcessor
+from vmxon.vmx.fields import VmcsField as Field
+
+SHOWN = {
+    "RFLAGS": Field.GUEST_RFLAGS,
+    "CR0": Field.GUEST_CR0,
+    "CR3": Field.GUEST_CR3,
+    "CR4": Field.GUEST_CR4,
+    "EFER": Field.GUEST_IA32_EFER,
+    "CS": Field.GUEST_CS_SELECTOR,
+    "SS": Field.GUEST_SS_SELECTOR,
+    "DS": Field.GUEST_DS_SELECTOR,
+    "TR": Field.GUEST_TR_SELECTOR,
+    "GDTR": Field.GUEST_GDTR_BASE,
+    "IDTR": Field.GUEST_IDTR_BASE,
+}
+
+
+def describe_triple_fault(root: RootProcessor, registers: GuestRegisters) -> TripleFault:
+    """The error to raise: no register changes between the three, so the state stands once, at the last."""
+    record = list(root.state.shutdown_faults)
+    faults = []
+    for place in range(3):
+        event, pointer = record[2 * place], record[2 * place + 1]
+        vector = event >> 32
+        known = Vector(vector) if vector in Vector.__members__.values() else None
+        name = f"#{known.name}" if known is not None else f"interrupt {vector:#x}"
+        code = event & 0xFFFF_FFFF if known is not None and known.pushes_error_code else None
+        faults.append(Fault(name, pointer, code, _state(root, registers) if place == 2 else {}))
+    return TripleFault(tuple(faults))
+
+
+def _state(root: RootProcessor, registers: GuestRegisters) -> dict[str, int]:
+    rsp, *values = root.fields((Field.GUEST_RSP, *SHOWN.values()))
+    general = {register.name: rsp if register is Register.RSP else registers[register] for register in Register}
+    return general | dict(zip(SHOWN, values, strict=True)) | {"CR2": root.state.cr2}
