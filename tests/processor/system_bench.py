@@ -161,6 +161,7 @@ class SystemBench(Bench):
         bits = bits or {16: 16, 86: 16, 32: 32, 33: 32, 64: 64}[self.mode]
         self.engine.write_physical(CODE, assemble(code, bits) if isinstance(code, str) else code)
         self.state.rip = 0 if self.mode in (16, 86) else CODE
+        self.state.activity = 0
         return self.go_on(count)
 
     def go_on(self, count: int = 1) -> Outcome:
