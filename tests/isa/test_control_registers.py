@@ -10,8 +10,9 @@ from tests.harness import CODE
 from tests.processor.system_bench import DB, FINE, GP, UD, Outcome, SystemBench, fault
 from vmxon.arch.control import Cr0, Cr4, Efer
 
-PE, MP, EM, TS, ET, NE, WP, AM, NW, CD, PG = (getattr(Cr0, n).mask for n in "pe mp em ts et ne wp am nw cd pg".split())
-PAE, PCIDE, VMXE, LA57, DE, UMIP = (getattr(Cr4, n).mask for n in "pae pcide vmxe la57 de umip".split())
+PE, MP, EM, TS, ET = Cr0.pe.mask, Cr0.mp.mask, Cr0.em.mask, Cr0.ts.mask, Cr0.et.mask
+NE, WP, AM, NW, CD, PG = Cr0.ne.mask, Cr0.wp.mask, Cr0.am.mask, Cr0.nw.mask, Cr0.cd.mask, Cr0.pg.mask
+PAE, PCIDE, LA57, DE, UMIP = Cr4.pae.mask, Cr4.pcide.mask, Cr4.la57.mask, Cr4.de.mask, Cr4.umip.mask
 
 
 def write(bench: SystemBench, number: int, value: int) -> Outcome:

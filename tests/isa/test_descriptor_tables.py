@@ -85,10 +85,10 @@ def test_sldt_and_str(code: str, selector: int) -> None:
     assert bench.engine.read_physical(PLACE, 4) == struct.pack("<H", selector) + b"\xee\xee"
 
 
-@pytest.mark.parametrize("code", [b"\x0f\x00\xc0", b"\x0f\x00\xc8", b"\x0f\x00\xe0", b"\x0f\x00\xe8", b"\x0f\x02\xc0", b"\x0f\x03\xc0", b"\x63\xc0"])
+@pytest.mark.parametrize("code", ["0f00c0", "0f00c8", "0f00e0", "0f00e8", "0f02c0", "0f03c0", "63c0"])
 @pytest.mark.parametrize("mode", [16, 86])
-def test_undefined_outside_protected_mode(code: bytes, mode: int) -> None:
-    assert SystemBench(mode, 3).run(code) == fault(UD, None)
+def test_undefined_outside_protected_mode(code: str, mode: int) -> None:
+    assert SystemBench(mode, 3).run(bytes.fromhex(code)) == fault(UD, None)
 
 
 # kind, DPL, CPL, RPL, LAR, LSL, VERR, VERW in legacy mode
@@ -120,9 +120,7 @@ LEGACY_ONLY = {SystemType.AVAILABLE_TSS_16, SystemType.BUSY_TSS_16, SystemType.C
 
 @pytest.mark.parametrize("mode", [32, 64])
 @pytest.mark.parametrize(("kind", "dpl", "cpl", "rpl", "lar", "lsl", "verr", "verw"), LOOKS)
-def test_looking_at_descriptors(
-    mode: int, kind: int, dpl: int, cpl: int, rpl: int, lar: bool, lsl: bool, verr: bool, verw: bool
-) -> None:
+def test_looking_at_descriptors(mode: int, kind: int, dpl: int, cpl: int, rpl: int, lar: bool, lsl: bool, verr: bool, verw: bool) -> None:
     if mode == 64 and kind in LEGACY_ONLY:
         lar = lsl = False
     value = descriptor(0x12345678, 0xA5432, kind, dpl, flags=0xD)

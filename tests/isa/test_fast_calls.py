@@ -65,9 +65,7 @@ def test_sysret(wide: bool) -> None:
     assert bench.processor.rflags & 0x3F_FFFF == 0x3C_7FD7
 
 
-@pytest.mark.parametrize(
-    ("mode", "cpl", "rcx", "expected"), [(64, 3, 0, fault(GP)), (64, 0, HIGH, fault(GP)), (33, 0, 0, fault(UD, None))]
-)
+@pytest.mark.parametrize(("mode", "cpl", "rcx", "expected"), [(64, 3, 0, fault(GP)), (64, 0, HIGH, fault(GP)), (33, 0, 0, fault(UD, None))])
 def test_sysret_refused(mode: int, cpl: int, rcx: int, expected: Outcome) -> None:
     bench = make(mode, cpl)
     if mode == 33:
@@ -99,9 +97,7 @@ def test_sysenter_refused(mode: int, selector: int, expected: Outcome) -> None:
     assert bench.run(b"\x0f\x34") == expected
 
 
-@pytest.mark.parametrize(
-    ("mode", "wide", "code", "stack"), [(32, False, 0x1B, 0x23), (64, False, 0x1B, 0x23), (64, True, 0x2B, 0x33)]
-)
+@pytest.mark.parametrize(("mode", "wide", "code", "stack"), [(32, False, 0x1B, 0x23), (64, False, 0x1B, 0x23), (64, True, 0x2B, 0x33)])
 def test_sysexit(mode: int, wide: bool, code: int, stack: int) -> None:
     bench = make(mode, 0)
     high = 0 if wide else 7 << 32
@@ -112,9 +108,7 @@ def test_sysexit(mode: int, wide: bool, code: int, stack: int) -> None:
     assert (bench.state.cpl, bench.state.code_size) == (3, 2 if wide else 1)
 
 
-@pytest.mark.parametrize(
-    ("cpl", "selector", "rdx", "rcx"), [(3, 8, 0, 0), (0, 0, 0, 0), (0, 8, HIGH, 0), (0, 8, 0, HIGH)]
-)
+@pytest.mark.parametrize(("cpl", "selector", "rdx", "rcx"), [(3, 8, 0, 0), (0, 0, 0, 0), (0, 8, HIGH, 0), (0, 8, 0, HIGH)])
 def test_sysexit_refused(cpl: int, selector: int, rdx: int, rcx: int) -> None:
     bench = make(64, cpl)
     bench.state.sysenter_cs, bench.state.gpr[2], bench.state.gpr[1] = selector, rdx, rcx

@@ -8,8 +8,8 @@ import pytest
 
 from tests.processor.system_bench import FINE, GP, Outcome, SystemBench, fault
 from vmxon.arch.features import Feature
-from vmxon.arch.models import MAX
 from vmxon.arch.model_registers import msrs_of
+from vmxon.arch.models import MAX
 from vmxon.arch.msr import MSRS
 from vmxon.arch.msr_rules import Rule, Storage
 from vmxon.processor.msr_storage import reset_msrs

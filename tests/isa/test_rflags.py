@@ -77,9 +77,7 @@ INTERRUPT_FLAG = [
 
 
 @pytest.mark.parametrize(("mode", "cpl", "iopl", "cr4", "vip", "cli", "sti", "flag"), INTERRUPT_FLAG)
-def test_cli_and_sti(
-    mode: int, cpl: int, iopl: int, cr4: int, vip: int, cli: Outcome, sti: Outcome, flag: int
-) -> None:
+def test_cli_and_sti(mode: int, cpl: int, iopl: int, cr4: int, vip: int, cli: Outcome, sti: Outcome, flag: int) -> None:
     for code, expected, on in ((b"\xfa", cli, False), (b"\xfb", sti, True)):
         bench = SystemBench(mode, cpl)
         bench.state.cr4 = cr4 | (bench.state.cr4 if mode == 64 else 0)

@@ -41,9 +41,7 @@ def descriptor(base: int, limit: int, kind: int, dpl: int = 0, present: bool = T
     )
 
 
-def gate(
-    selector: int, offset: int, kind: int = SystemType.INTERRUPT_GATE, dpl: int = 0, present: bool = True, count: int = 0
-) -> int:
+def gate(selector: int, offset: int, kind: int = SystemType.INTERRUPT_GATE, dpl: int = 0, present: bool = True, count: int = 0) -> int:
     """Eight bytes of a gate, or the low eight of sixteen."""
     low = offset & 0xFFFF | selector << 16 | count << 32 | kind << 40 | dpl << 45 | present << 47
     return low | (offset >> 16 & 0xFFFF) << 48

@@ -56,9 +56,7 @@ DATA_LOADS = [
 
 @pytest.mark.parametrize("mode", [32, 64])
 @pytest.mark.parametrize(("kind", "dpl", "present", "cpl", "rpl", "vector"), DATA_LOADS)
-def test_load_of_a_data_register(
-    mode: int, kind: int, dpl: int, present: bool, cpl: int, rpl: int, vector: int | None
-) -> None:
+def test_load_of_a_data_register(mode: int, kind: int, dpl: int, present: bool, cpl: int, rpl: int, vector: int | None) -> None:
     bench = SystemBench(mode, cpl)
     bench.put_descriptor(FREE, descriptor(0x123456, 0x4321, kind, dpl, present))
     expected = FINE if vector is None else fault(vector, FREE)

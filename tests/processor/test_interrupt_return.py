@@ -66,9 +66,7 @@ def test_8086_modes(mode: int, width: int, code: bytes, expected: int) -> None:
 
 # Which flags IRET loads: CPL, IOPL, width, expected of an image of all ones (but VM and NT)
 @pytest.mark.parametrize("width", [2, 4, 8])
-@pytest.mark.parametrize(
-    ("cpl", "iopl", "gained"), [(0, 0, IF | IOPL3), (3, 3, IF | IOPL3), (3, 0, 0), (1, 1, IF | 1 << 12), (1, 0, 0)]
-)
+@pytest.mark.parametrize(("cpl", "iopl", "gained"), [(0, 0, IF | IOPL3), (3, 3, IF | IOPL3), (3, 0, 0), (1, 1, IF | 1 << 12), (1, 0, 0)])
 def test_flags_by_privilege(width: int, cpl: int, iopl: int, gained: int) -> None:
     bench = SystemBench(64, cpl)
     bench.state.rflags_other |= iopl << 12

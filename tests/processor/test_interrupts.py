@@ -104,9 +104,7 @@ def test_64_bit_frames_are_aligned() -> None:
     ("instruction", "vector", "length", "flags"),
     [("int 0x70", INT, 2, 0), ("int3", BP, 1, 0), (b"\xce", OF, 1, 0), (b"\xf1", DB, 1, 0)],
 )
-def test_software_events_return_behind_the_instruction(
-    instruction: str | bytes, vector: int, length: int, flags: int
-) -> None:
+def test_software_events_return_behind_the_instruction(instruction: str | bytes, vector: int, length: int, flags: int) -> None:
     bench = SystemBench(32)
     bench.processor.rflags = 0x802  # OF for INTO
     assert bench.run(instruction) == fault(vector, None)
@@ -156,17 +154,13 @@ PRIVILEGE = [
 
 @pytest.mark.parametrize("mode", [32, 64])
 @pytest.mark.parametrize(("kind", "dpl", "present", "cpl", "instruction", "expected"), PRIVILEGE)
-def test_gate_checks(
-    mode: int, kind: int, dpl: int, present: bool, cpl: int, instruction: str, expected: Outcome
-) -> None:
+def test_gate_checks(mode: int, kind: int, dpl: int, present: bool, cpl: int, instruction: str, expected: Outcome) -> None:
     bench = SystemBench(mode, cpl)
     bench.put_gate(INT, gate(CODE0, HANDLERS + 16 * INT, kind, dpl, present))
     assert bench.run(instruction) == expected
 
 
-@pytest.mark.parametrize(
-    ("instruction", "vector"), [(b"\xcc", BP), (b"\xcd\x03", BP), (b"\xce", OF), (b"\xf1", DB), (b"\x0f\x0b", UD)]
-)
+@pytest.mark.parametrize(("instruction", "vector"), [(b"\xcc", BP), (b"\xcd\x03", BP), (b"\xce", OF), (b"\xf1", DB), (b"\x0f\x0b", UD)])
 def test_which_events_check_the_dpl_of_the_gate(instruction: bytes, vector: int) -> None:
     bench = SystemBench(32, 3)
     bench.processor.rflags = 0x802

@@ -52,9 +52,7 @@ ACCESSES = [
 
 
 @pytest.mark.parametrize(("kind", "limit", "flags", "access", "offset", "size", "allowed"), ACCESSES)
-def test_access_through_a_segment(
-    kind: int, limit: int, flags: int, access: str, offset: int, size: int, allowed: bool
-) -> None:
+def test_access_through_a_segment(kind: int, limit: int, flags: int, access: str, offset: int, size: int, allowed: bool) -> None:
     bench = SystemBench(32)
     bench.put_descriptor(FREE, descriptor(BASE, limit, kind, flags=flags))
     register = {1: "cl", 4: "ecx"}[size]

@@ -99,7 +99,7 @@ def test_jump_to_a_task() -> None:
 def test_call_links_and_iret_returns() -> None:
     bench = prepare()
     bench.engine.write_physical(TARGET, b"\xcf")
-    before = list(bench.state.gpr[n] for n in range(8))
+    before = [bench.state.gpr[n] for n in range(8)]
     assert bench.run(call()) == FINE
     assert kinds(bench) == (BUSY, BUSY)
     assert bench.engine.read_physical(TSS2, 2) == struct.pack("<H", TSS_SELECTOR)
@@ -128,7 +128,7 @@ def test_task_gate_pushes_the_error_code_on_the_new_stack() -> None:
     bench = prepare()
     bench.put_gate(GP, gate(FREE, 0, SystemType.TASK_GATE))
     bench.engine.write_physical(TARGET, b"\xeb\xfe")
-    bench.run(f"mov eax, 0x1234\nmov ds, ax", 2)
+    bench.run("mov eax, 0x1234\nmov ds, ax", 2)
     assert (bench.state.rip, bench.state.gpr[4], bench.pushed(0)) == (TARGET, NEW_STACK - 4, 0x1234)
 
 

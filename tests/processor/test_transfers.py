@@ -70,9 +70,7 @@ DIRECT = [
 @pytest.mark.parametrize("digit", [JMP, CALL])
 @pytest.mark.parametrize("mode", [32, 64])
 @pytest.mark.parametrize(("kind", "dpl", "present", "cpl", "rpl", "vector"), DIRECT)
-def test_direct_transfer(
-    digit: int, mode: int, kind: int, dpl: int, present: bool, cpl: int, rpl: int, vector: int | None
-) -> None:
+def test_direct_transfer(digit: int, mode: int, kind: int, dpl: int, present: bool, cpl: int, rpl: int, vector: int | None) -> None:
     bench = SystemBench(mode, cpl)
     flags = 0xA if mode == 64 else 0xC
     bench.put_descriptor(FREE, descriptor(0, 0xFFFFF, kind, dpl, present, flags))
@@ -148,9 +146,7 @@ GATES = [
 
 
 @pytest.mark.parametrize("kind", [SystemType.CALL_GATE, SystemType.CALL_GATE_16, 64])
-@pytest.mark.parametrize(
-    ("gate_dpl", "cpl", "rpl", "gate_present", "dpl", "code", "code_present", "digit", "vector", "blamed"), GATES
-)
+@pytest.mark.parametrize(("gate_dpl", "cpl", "rpl", "gate_present", "dpl", "code", "code_present", "digit", "vector", "blamed"), GATES)
 def test_call_gate_checks(
     kind: int,
     gate_dpl: int,

@@ -176,5 +176,3 @@ def xsetbv(cpu: Cpu) -> None:
     if u32(cpu.gpr[RCX]) != 0 or value & 1 == 0 or value & 6 == 4 or value & ~extended_states(cpu) != 0:
         general_protection(cpu, 0)
     cpu.xcr0 = value
-
-

@@ -124,9 +124,7 @@ def need_protected(cpu: Cpu) -> None:
 for _digit, _name, _segment in ((0, "SLDT", Segment.LDTR), (1, "STR", Segment.TR)):
 
     @instruction(_name, Form(f"0F 00 /{_digit}", "rm"), Form(f"0F 00 /{_digit}", "m16"), flow="system")
-    def store_selector(
-        cpu: Cpu, destination: Operand, record: Record, segment: int = _segment, which: int = _digit
-    ) -> None:
+    def store_selector(cpu: Cpu, destination: Operand, record: Record, segment: int = _segment, which: int = _digit) -> None:
         """destination := selector of LDTR or TR, zero-extended (Vol. 2B “SLDT”, “STR”)."""
         need_protected(cpu)
         check_umip(cpu)

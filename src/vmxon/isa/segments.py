@@ -170,5 +170,3 @@ def swapgs(cpu: Cpu) -> None:
     base = cpu.segments[Segment.GS].base
     cpu.segments[Segment.GS].base = cpu.kernel_gs_base
     cpu.kernel_gs_base = base
-
-

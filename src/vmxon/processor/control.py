@@ -21,16 +21,7 @@ KEEP_TRANSLATIONS = 1 << 63
 PCID = 0xFFF
 WIDE_TSS = 8
 PAGING_OF_CR0 = Cr0.pg.mask | Cr0.wp.mask | Cr0.pe.mask
-PAGING_OF_CR4 = (
-    Cr4.pse.mask
-    | Cr4.pae.mask
-    | Cr4.pge.mask
-    | Cr4.pcide.mask
-    | Cr4.smep.mask
-    | Cr4.smap.mask
-    | Cr4.pke.mask
-    | Cr4.la57.mask
-)
+PAGING_OF_CR4 = Cr4.pse.mask | Cr4.pae.mask | Cr4.pge.mask | Cr4.pcide.mask | Cr4.smep.mask | Cr4.smap.mask | Cr4.pke.mask | Cr4.la57.mask
 PDPTES_OF_CR0 = Cr0.pg.mask | Cr0.cd.mask | Cr0.nw.mask
 PDPTES_OF_CR4 = Cr4.pae.mask | Cr4.pge.mask | Cr4.pse.mask | Cr4.smep.mask
 

@@ -191,9 +191,7 @@ def set_real_segment(cpu: Cpu, segment: u64, selector: u64) -> None:
         cpu.segments[segment].limit = u32(0xFFFF)
         cpu.segments[segment].rights = u32(VIRTUAL_8086_RIGHTS)
     else:
-        cpu.segments[segment].rights = (
-            cpu.segments[segment].rights & (AccessRights.db.mask | AccessRights.g.mask) | REAL_RIGHTS
-        )
+        cpu.segments[segment].rights = cpu.segments[segment].rights & (AccessRights.db.mask | AccessRights.g.mask) | REAL_RIGHTS
     refresh_segment(cpu, segment)
 
 

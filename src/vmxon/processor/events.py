@@ -63,12 +63,7 @@ def service_events(cpu: Cpu) -> bool:
         cpu.request = u32(HostRequest.TRIPLE_FAULT)
         return False
     taken = deferred_taken(cpu) or exit_taken(cpu, EventStage.BEFORE_TRAPS) or trap_taken(cpu)
-    taken = (
-        taken
-        or exit_taken(cpu, EventStage.BEFORE_NMI)
-        or nmi_taken(cpu)
-        or exit_taken(cpu, EventStage.BEFORE_INTERRUPTS)
-    )
+    taken = taken or exit_taken(cpu, EventStage.BEFORE_NMI) or nmi_taken(cpu) or exit_taken(cpu, EventStage.BEFORE_INTERRUPTS)
     if not taken:
         interrupt(cpu)
     cpu.fault_kind = u32(FaultKind.NONE)

@@ -107,5 +107,3 @@ def system_exit(cpu: Cpu, wide: int) -> None:
         set_flat_segment(cpu, Segment.CS, (selector + 16) | 3, u32(FLAT_CODE | BIG), 3)
         set_flat_segment(cpu, Segment.SS, (selector + 24) | 3, u32(FLAT_DATA), 3)
     refresh_privilege(cpu)
-
-

@@ -1,4 +1,4 @@
-"""The stack of a more privileged level: found in the TSS, checked, and loaded by interrupts and call gates (Vol. 3A §5.8.5 “Stack Switching”)."""
+"""The stack of a more privileged level, which interrupts and call gates switch to (Vol. 3A §5.8.5 “Stack Switching”)."""
 
 from __future__ import annotations
 

@@ -70,11 +70,7 @@ def return_address(cpu: Cpu) -> u64:
 def pushed_flags(cpu: Cpu) -> u64:
     """The flags image: RF is set for faults, so that the instruction breakpoint does not hit again (Vol. 3B §18.3.1.1)."""
     flags = read_rflags(cpu)
-    if (
-        cpu.delivering_soft == HARDWARE_EXCEPTION
-        and cpu.delivering_vector != Vector.DF
-        and cpu.delivering_vector != Vector.MC
-    ):
+    if cpu.delivering_soft == HARDWARE_EXCEPTION and cpu.delivering_vector != Vector.DF and cpu.delivering_vector != Vector.MC:
         if cpu.delivering_vector != Vector.DB or cpu.fault_qualification & Dr6.bd.mask != 0:
             flags = flags | Rflags.rf.mask
     return flags

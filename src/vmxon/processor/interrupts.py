@@ -132,8 +132,7 @@ def becomes_double_fault(cpu: Cpu) -> bool:
     first, second = cpu.delivering_vector, cpu.fault_vector
     contributory = among(second, CONTRIBUTORY)
     return cpu.delivering_soft == HARDWARE_EXCEPTION and (
-        (contributory and among(first, CONTRIBUTORY))
-        or ((contributory or among(second, PAGE_FAULTS)) and among(first, PAGE_FAULTS))
+        (contributory and among(first, CONTRIBUTORY)) or ((contributory or among(second, PAGE_FAULTS)) and among(first, PAGE_FAULTS))
     )
 
 

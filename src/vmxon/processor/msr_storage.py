@@ -100,5 +100,3 @@ def _put(state: ProcessorState, place: Place, value: int) -> None:
         getattr(state, member)[index] = value
     else:
         setattr(state, member, value)
-
-

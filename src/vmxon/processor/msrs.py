@@ -37,9 +37,9 @@ def read_msr(cpu: Cpu, index: u64) -> u64:
             if not exists(cpu, number):
                 general_protection(cpu, 0)
             return read_row(cpu, row)
-    if index >= FIRST_VMX and index <= LAST_VMX and vmx_msr_read(cpu, index):
-        return cpu.request_value
-    general_protection(cpu, 0)
+    if index < FIRST_VMX or index > LAST_VMX or not vmx_msr_read(cpu, index):
+        general_protection(cpu, 0)
+    return cpu.request_value
 
 
 @inline

@@ -42,14 +42,14 @@ def check_port(cpu: Cpu, port: u64, size: u64) -> None:
 @microcode
 def port_in(cpu: Cpu, port: u64, size: u64) -> u64:
     """The latch if it answers this read; else asks Python, and the instruction runs again."""
-    if cpu.latch_valid != 0 and cpu.latch_address == port and u64(cpu.latch_size) == size:
-        cpu.latch_valid = u32(0)
-        return cpu.latch_value
-    cpu.request = u32(HostRequest.PORT_READ)
-    cpu.request_address = port
-    cpu.request_size = u32(size)
-    cpu.fault_kind = u32(FaultKind.HOST)
-    fault()
+    if cpu.latch_valid == 0 or cpu.latch_address != port or u64(cpu.latch_size) != size:
+        cpu.request = u32(HostRequest.PORT_READ)
+        cpu.request_address = port
+        cpu.request_size = u32(size)
+        cpu.fault_kind = u32(FaultKind.HOST)
+        fault()
+    cpu.latch_valid = u32(0)
+    return cpu.latch_value
 
 
 @microcode

@@ -30,9 +30,7 @@ WITH_LIMIT_LEGACY = (
 )
 WITH_LIMIT_LONG = 1 << SystemType.LDT | 1 << SystemType.AVAILABLE_TSS | 1 << SystemType.BUSY_TSS
 """System types, one bit each, that LSL knows."""
-WITH_RIGHTS_LEGACY = (
-    WITH_LIMIT_LEGACY | 1 << SystemType.CALL_GATE_16 | 1 << SystemType.TASK_GATE | 1 << SystemType.CALL_GATE
-)
+WITH_RIGHTS_LEGACY = WITH_LIMIT_LEGACY | 1 << SystemType.CALL_GATE_16 | 1 << SystemType.TASK_GATE | 1 << SystemType.CALL_GATE
 WITH_RIGHTS_LONG = WITH_LIMIT_LONG | 1 << SystemType.CALL_GATE
 """The same for LAR (Vol. 2A “LAR—Load Access Rights Byte”)."""
 

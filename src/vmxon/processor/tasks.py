@@ -94,9 +94,7 @@ def switch_task(cpu: Cpu, selector: u64, source: int, return_rip: u64, flags: u6
     cpu.cr0 = cpu.cr0 | Cr0.ts.mask
     cpu.dr[7] = cpu.dr[7] & ~u64(LOCAL_BREAKPOINTS)
     nested = u64(Rflags.nt.mask) if source in NESTING else u64(0)
-    entered = (
-        attempt(enter_task_32, cpu, new_pointer, nested) if wide else attempt(enter_task_16, cpu, new_pointer, nested)
-    )
+    entered = attempt(enter_task_32, cpu, new_pointer, nested) if wide else attempt(enter_task_16, cpu, new_pointer, nested)
     if entered and source == TaskSource.GATE and cpu.delivering_has_error != 0:
         entered = attempt(push_task_error, cpu)
     if not entered:
