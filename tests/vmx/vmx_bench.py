@@ -13,6 +13,8 @@ from vmxon.vmx.state import Operation, VmcsCache, active_vmcss
 
 VMXON_REGION, GUEST, HOST, POINTERS = 0x40000, 0x12000, 0x14000, 0x20000
 GDT, IDT, HANDLERS, TSS = 0x18000, 0x19000, 0x1A000, 0x1C000
+NO_EXIT = 0xFFFF
+"""The exit-reason field before the first exit."""
 SUCCEED, INVALID, VALID = 0x2, 0x3, 0x42
 """RFLAGS after VMsucceed, VMfailInvalid, VMfailValid."""
 
@@ -86,10 +88,12 @@ class VmxBench(Bench):
         self.fill(fields or LONG)
         self[VmcsField.HOST_RIP] = HOST
         self[VmcsField.HOST_RSP] = 0x38000
+        self[VmcsField.EXIT_REASON] = NO_EXIT
         self.engine.write_physical(at, assemble(code, bits) if isinstance(code, str) else code)
 
     def launch(self, mnemonic: str = "vmlaunch", count: int = 1000) -> HostRequest:
         """Execute VMLAUNCH or VMRESUME and run on: up to the HLT of the host, or `count` instructions."""
+        self.state.activity = 0
         self.state.rip = CODE
         return self.step(mnemonic, count)
 
