@@ -62,6 +62,11 @@ class Bare:
         self.engine.write_physical(address, value.to_bytes(size, "little"))
 
 
+def ahead(mnemonic: str, distance: int, length: int = 2) -> str:
+    """A relative branch of `length` bytes whose target is `distance` bytes after its start."""
+    return f"{mnemonic} target\n.skip {distance - length}\ntarget:\nnop"
+
+
 def parity(value: int) -> int:
     """PF of a result."""
     return 0 if (value & 0xFF).bit_count() & 1 else PF

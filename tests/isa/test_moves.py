@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from tests.isa.bare import AF, CF, DATA, DF, GP, OF, PF, SF, STATUS, UD, ZF, Bare
+from tests.isa.bare import AF, CF, DATA, DF, GP, OF, PF, SF, STATUS, UD, ZF, Bare, ahead
 
 ALL = (1 << 64) - 1
 MARK = 0x1122334455667788
@@ -34,7 +34,7 @@ def test_conditions_under_all_flags(long: Bare, name: str, negated: bool) -> Non
         assert long.flags == flags
         long.run(f"cmov{suffix} rax, rcx", flags=flags | 2, rax=1, rcx=2)
         assert long["rax"] == (2 if holds else 1)
-        long.run(f"j{suffix} .+0x20", flags=flags | 2)
+        long.run(ahead(f"j{suffix}", 0x20), flags=flags | 2)
         assert long.offset == (0x20 if holds else 2)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.isa.bare import DATA, Bare
+from tests.isa.bare import DATA, Bare, ahead
 
 TOP = 0x30000
 PAGE_FAULT = 14
@@ -127,7 +127,7 @@ def test_an_enter_that_cannot_have_its_frame_changes_no_register(long: Bare) -> 
 @pytest.mark.parametrize(
     ("text", "offset", "rsp", "pushed"),
     [
-        ("call .+0x40", 0x40, TOP - 8, 5),
+        (ahead("call", 0x40, 5), 0x40, TOP - 8, 5),
         ("call rax", 0x77, TOP - 8, 2),
         ("call qword ptr [rbx]", 0x55, TOP - 8, 2),
         ("call qword ptr [rsp]", 0x66, TOP - 8, 3),
@@ -152,16 +152,16 @@ def test_return(long: Bare, text: str, rsp: int) -> None:
 @pytest.mark.parametrize(
     ("text", "rcx", "flags", "offset", "after"),
     [
-        ("loop .+0x10", 2, 2, 0x10, 1),
-        ("loop .+0x10", 1, 2, 2, 0),
-        ("loop .+0x10", 0, 2, 0x10, (1 << 64) - 1),
-        ("loope .+0x10", 2, 0x42, 0x10, 1),
-        ("loope .+0x10", 2, 2, 2, 1),
-        ("loopne .+0x10", 2, 2, 0x10, 1),
-        ("loopne .+0x10", 2, 0x42, 2, 1),
-        ("jrcxz .+0x10", 0, 2, 0x10, 0),
-        ("jrcxz .+0x10", 1 << 40, 2, 2, 1 << 40),
-        ("jecxz .+0x10", 1 << 40, 2, 0x10, 1 << 40),
+        (ahead("loop", 0x10), 2, 2, 0x10, 1),
+        (ahead("loop", 0x10), 1, 2, 2, 0),
+        (ahead("loop", 0x10), 0, 2, 0x10, (1 << 64) - 1),
+        (ahead("loope", 0x10), 2, 0x42, 0x10, 1),
+        (ahead("loope", 0x10), 2, 2, 2, 1),
+        (ahead("loopne", 0x10), 2, 2, 0x10, 1),
+        (ahead("loopne", 0x10), 2, 0x42, 2, 1),
+        (ahead("jrcxz", 0x10), 0, 2, 0x10, 0),
+        (ahead("jrcxz", 0x10), 1 << 40, 2, 2, 1 << 40),
+        (ahead("jecxz", 0x10, 3), 1 << 40, 2, 0x10, 1 << 40),
     ],
 )
 def test_count_branches(long: Bare, text: str, rcx: int, flags: int, offset: int, after: int) -> None:
@@ -175,5 +175,5 @@ def test_loop_by_ecx_clears_the_upper_half(long: Bare) -> None:
 
 
 def test_loop_by_cx_keeps_the_upper_half(real: Bare) -> None:
-    real.run("loop .+0x10", rcx=0x50000)
+    real.run(ahead("loop", 0x10), rcx=0x50000)
     assert (real.offset, real["rcx"]) == (0x10, 0x5FFFF)
