@@ -116,6 +116,8 @@ class VirtualMachine:
         """Somebody may type: idle time passes at the pace of the wall clock."""
         self.exit_value: int | None = None
         self._deadline = 0
+        self._rip: int | None = None
+        """Where the guest goes on after an instruction that was done for it."""
         self._ends: float | None = None
 
     def load(self, image: BootImage) -> None:
@@ -167,7 +169,12 @@ class VirtualMachine:
             deadline = now + LONGEST_RUN
         if deadline != self._deadline:
             self._deadline = deadline
-        self.root.set_fields(Field.VMX_PREEMPTION_TIMER_VALUE, (deadline >> TIMER_SHIFT) - (now >> TIMER_SHIFT) + 1)
+        timer = (deadline >> TIMER_SHIFT) - (now >> TIMER_SHIFT) + 1
+        if self._rip is None:
+            self.root.set_fields(Field.VMX_PREEMPTION_TIMER_VALUE, timer)
+        else:
+            self.root.set_fields(Field.VMX_PREEMPTION_TIMER_VALUE, timer, Field.GUEST_RIP, self._rip)
+            self._rip = None
 
     def _serve(self) -> int:
         """Act on the exit; its reason."""
@@ -180,12 +187,9 @@ class VirtualMachine:
             (code,) = self.root.fields((Field.IDT_VECTORING_ERROR_CODE,))
             self.injector.repeat(vectoring, code, raw.length)
         if self.dispatcher.act(raw):
-            rip = raw.rip + raw.length
+            self._rip = raw.rip + raw.length
             if blocking & BLOCKED_BY_STI_OR_MOV_SS:
-                unblocked = blocking & ~BLOCKED_BY_STI_OR_MOV_SS
-                self.root.set_fields(Field.GUEST_RIP, rip, Field.GUEST_INTERRUPTIBILITY_STATE, unblocked)
-            else:
-                self.root.set_fields(Field.GUEST_RIP, rip)
+                self.root.set_fields(Field.GUEST_INTERRUPTIBILITY_STATE, blocking & ~BLOCKED_BY_STI_OR_MOV_SS)
         if self._ends is not None and time.monotonic() > self._ends:
             raise TimedOut("the guest did not end in time", where=f"guest RIP {raw.rip:#018x}")
         return raw.reason

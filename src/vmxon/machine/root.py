@@ -20,6 +20,7 @@ from collections.abc import Sequence
 
 from vmxon.arch.exceptions import Vector
 from vmxon.arch.models import MODELS
+from vmxon.arch.msr_vmx import VmxMisc
 from vmxon.errors import ConfigurationError, GuestStopped, UnsupportedInstruction
 from vmxon.machine.identity import SCRATCH, STACK, STACK_TOP, build_identity
 from vmxon.machine.outcome import Exited, FailedInvalid, FailedValid, Faulted, Outcome, Succeeded, broken_rule
@@ -27,16 +28,24 @@ from vmxon.machine.processor import Processor
 from vmxon.machine.sizes import parse_size
 from vmxon.microcode.layout import member_offset
 from vmxon.processor.state import HostRequest, ProcessorState
+from vmxon.vmx.controls import PinBased
 from vmxon.vmx.errors import InstructionError
 from vmxon.vmx.exit_reasons import ExitReasonWord
 from vmxon.vmx.fields import VmcsField
-from vmxon.vmx.state import Operation
+from vmxon.vmx.state import Operation, field_offset
 
 PYTHON_RIP = 0xFFFF_8000_5079_0000
 """HOST_RIP of a hypervisor written in Python: canonical, mapped nowhere, no instruction is ever fetched there."""
 CARRY, ZERO = 1, 1 << 6
 NOWHERE = (1 << 64) - 1
 RAX, RCX, RDX, RBX, RSP = 0, 1, 2, 3, 4
+RIP, PYTHON_CODE, TIMER_DEADLINE, TSC_ADJUST = (
+    member_offset(ProcessorState, name) // 8 for name in ("rip", "python_code", "vmx_timer_deadline", "tsc_adjust")
+)
+"""Places in the state as words."""
+PIN, TIMER = (field_offset(field) // 8 for field in (VmcsField.PIN_BASED_VM_EXECUTION_CONTROLS, VmcsField.VMX_PREEMPTION_TIMER_VALUE))
+"""Places in a cached VMCS as words."""
+MISC = 0x485
 SLICE = 20_000_000
 """Longest stretch of native code, in instructions: how long Ctrl-C may wait."""
 EXIT_FIELDS = (
@@ -63,8 +72,12 @@ class RootProcessor:
         start = member_offset(ProcessorState, "gpr")
         self.registers: memoryview = arena.part("state", start + 128)[start:].cast("Q")
         """RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8–R15."""
+        self._vmx_words, self._vmx_address = self.engine.vmx_memory.words[8], arena.address("vmx_memory")
+        self._timer_shift = self.state.vmx_capability[MISC - 0x480] & VmxMisc.timer_shift.mask
+        self._words = self.state.bound_memory.words[8]
         self._table = (ctypes.c_uint64 * (2 * LONGEST_BATCH))()
         self._table_address = ctypes.addressof(self._table)
+        self._names: dict[Sequence[int], tuple[ctypes.Array[ctypes.c_uint64], int]] = {}
 
     # Memory.
     def read(self, address: int, size: int) -> bytes:
@@ -76,15 +89,15 @@ class RootProcessor:
         self.engine.write_physical(address, data)
 
     # Running one instruction.
-    def _run(self, name: str, code: bytes) -> Faulted | None:
+    def _run(self, name: str, code: bytes, budget: int = 1) -> Faulted | None:
         """Run the instruction so that it ends at PYTHON_RIP; None unless it faulted."""
-        state = self.state
+        words, run = self._words, self.processor.run_native
         self._code[: len(code)] = code
-        state.rip = PYTHON_RIP - len(code)
-        state.python_code = self._code_address
-        request = self.processor.run(1)
-        while request is not HostRequest.ROOT or state.vmx_operation == Operation.NON_ROOT:
-            request = self.processor.run(self.serve(request))
+        words[RIP] = PYTHON_RIP - len(code)
+        words[PYTHON_CODE] = self._code_address
+        request = run(budget)
+        while request != HostRequest.ROOT or self.state.vmx_operation == Operation.NON_ROOT:
+            request = run(self.serve(HostRequest(request)))
         fault = self._fault(name) if STACK <= self.registers[RSP] < STACK_TOP else None
         self.registers[RSP] = STACK_TOP
         return fault
@@ -165,8 +178,7 @@ class RootProcessor:
     @property
     def time(self) -> int:
         """The time-stamp counter, read without an instruction."""
-        state = self.state
-        return self.processor.instructions + state.idle_ticks + state.tsc_adjust
+        return int(self.processor.ticks + self._words[TSC_ADJUST])
 
     def _plain(self, name: str, code: bytes, **operands: int) -> Outcome:
         """An instruction with its operands in registers, which are put back afterwards; gives RAX, or how it failed."""
@@ -247,7 +259,18 @@ class RootProcessor:
 
     def enter(self, name: str = "VMRESUME", code: bytes = b"\x0f\x01\xc3") -> Outcome | None:
         """VMLAUNCH or VMRESUME whose exit the caller reads from the VMCS; how it failed, None after a VM exit."""
-        return self._run(name, code) or self._verdict(name, self.processor.rflags)
+        return self._run(name, code, self._budget_of_entry()) or self._verdict(name, self.processor.rflags)
+
+    def _budget_of_entry(self) -> int:
+        """Up to the instruction at which the preemption timer may expire, which starts with the entry."""
+        fields = self.state.vmcs
+        if not fields:
+            return 1
+        first = fields - self._vmx_address >> 3
+        if not self._vmx_words[first + PIN] & PinBased.preemption_timer.mask:
+            return SLICE
+        ticks: int = self._vmx_words[first + TIMER] - 1 << self._timer_shift
+        return min(max(1, ticks), SLICE)
 
     def invept(self, kind: int, eptp: int = 0) -> Outcome:
         """Forget translations that came through EPT."""
@@ -264,11 +287,14 @@ class RootProcessor:
         return self._plain("VMCALL", b"\x0f\x01\xc1")
 
     # Several fields at once.
-    def fields(self, encodings: Sequence[int]) -> list[int]:
+    def fields(self, encodings: tuple[int, ...]) -> list[int]:
         """VMREAD of fields that exist, in one call."""
+        names = self._names.get(encodings)
+        if names is None:
+            table = (ctypes.c_uint64 * len(encodings))(*encodings)
+            names = self._names[encodings] = table, ctypes.addressof(table)
         count = len(encodings)
-        self._table[:count] = list(encodings)
-        read = self.engine.call("read_fields", self._table_address, count)
+        read = self.engine.call("read_fields", names[1], self._table_address, count)
         if read != count:
             raise KeyError(f"no VMCS is current, or it has no field {encodings[read or 0]:#06x}")
         return self._table[:count]
@@ -276,7 +302,7 @@ class RootProcessor:
     def set_fields(self, *pairs: int) -> None:
         """VMWRITE of encoding, value, encoding, value, … in one call."""
         count = len(pairs)
-        self._table[:count] = list(pairs)
+        self._table[:count] = pairs  # type: ignore[call-overload]  # ctypes takes any sequence
         written = self.engine.call("write_fields", self._table_address, count // 2)
         if written != count // 2:
             raise KeyError(f"no VMCS is current, or it has no field {pairs[2 * (written or 0)]:#06x}")

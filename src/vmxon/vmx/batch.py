@@ -9,15 +9,15 @@ from vmxon.vmx.state import has_vmcs
 
 
 @microcode
-def read_fields(cpu: Cpu, table: u64, count: u64) -> u64:
-    """Replace each of `count` encodings at host address `table` by the field's value; gives how many were read."""
+def read_fields(cpu: Cpu, names: u64, values: u64, count: u64) -> u64:
+    """VMREAD of `count` encodings at host address `names` into `values`; gives how many were read."""
     done = u64(0)
     while done < count and has_vmcs(cpu):
-        encoding = load(u64, table + 8 * done)
+        encoding = load(u64, names + 8 * done)
         place = field_place(cpu, encoding)
         if place == NOWHERE:
             return done
-        store(u64, table + 8 * done, field_value(cpu, place, encoding))
+        store(u64, values + 8 * done, field_value(cpu, place, encoding))
         done = done + 1
     return done
 
