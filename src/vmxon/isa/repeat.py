@@ -16,6 +16,9 @@ from vmxon.microcode import IntType, inline, load, microcode, select, store, u64
 from vmxon.processor.flags import set_flags_sub
 from vmxon.processor.state import ProcessorState as Cpu
 
+BLOCK = 32
+"""Bytes that copies and fills move at once."""
+
 
 @instruction("REP MOVSB", Form("F3 A4"), Form("F2 A4"), flow="system")
 def rep_movsb(cpu: Cpu, record: Record) -> None:
@@ -203,13 +206,17 @@ def finished(cpu: Cpu, record: Record, count: int, failed: bool) -> bool:
 
 @inline
 def copy_elements(kind: IntType, source: int, target: int, count: int) -> None:
-    """Copy upward, 8 bytes at a time where no element is written before it is read."""
+    """Copy upward, in blocks where no element would be written before it is read."""
     size = count * kind.bytes
     done = u64(0)
-    if kind.bits == 64 or target - source >= 8:
-        while size - done >= 8:
-            store(u64, target + done, load(u64, source + done))
-            done = done + 8
+    if target - source >= BLOCK:
+        while size - done >= BLOCK:
+            words: tuple[int, ...] = ()
+            for offset in range(0, BLOCK, 8):
+                words += (load(u64, source + done + offset),)
+            for index in range(len(words)):
+                store(u64, target + done + 8 * index, words[index])
+            done = done + BLOCK
     while done != size:
         store(kind, target + done, load(kind, source + done))
         done = done + kind.bytes
@@ -217,13 +224,14 @@ def copy_elements(kind: IntType, source: int, target: int, count: int) -> None:
 
 @inline
 def fill_elements(kind: IntType, target: int, value: int, count: int) -> None:
-    """Fill upward, 8 bytes at a time."""
+    """Fill upward, in blocks."""
     size = count * kind.bytes
     done = u64(0)
     pattern = u64(value) * (0xFFFFFFFFFFFFFFFF // kind.mask)
-    while size - done >= 8:
-        store(u64, target + done, pattern)
-        done = done + 8
+    while size - done >= BLOCK:
+        for offset in range(0, BLOCK, 8):
+            store(u64, target + done + offset, pattern)
+        done = done + BLOCK
     while done != size:
         store(kind, target + done, value)
         done = done + kind.bytes
