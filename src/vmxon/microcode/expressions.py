@@ -6,6 +6,7 @@ import ast
 import builtins
 import operator
 from collections.abc import Callable
+from functools import partial
 from types import MethodType
 from typing import TYPE_CHECKING, cast
 
@@ -50,7 +51,10 @@ class Expressions:
             language.fault: self._fault,
             language.attempt: self._attempt,
             language.select: self._select,
-            **{f: self._intrinsic for f in (language.popcount, language.leading_zeros, language.trailing_zeros, language.byte_swap)},
+            **{
+                function: partial(self._intrinsic, function.__name__)
+                for function in (language.popcount, language.leading_zeros, language.trailing_zeros, language.byte_swap)
+            },
         }
 
     def evaluate(self, node: ast.expr) -> object:
@@ -66,6 +70,8 @@ class Expressions:
 
     def _name(self, node: ast.Name) -> object:
         frame = self.translator.frame
+        if node.id in frame.unset:
+            raise self.translator.error(node, f"{node.id} has no value on some way here")
         if node.id in frame.names:
             value = frame.names[node.id]
             return self.translator.emitter.read(value) if isinstance(value, Variable) else value
@@ -87,11 +93,14 @@ class Expressions:
         if len(node.generators) != 1 or not isinstance(generator.target, ast.Name):
             raise self.translator.error(node, "one loop over one name")
         names, items = self.translator.frame.names, []
+        hidden = names.get(generator.target.id, self)
         for item in cast(tuple[object, ...], self.evaluate(generator.iter)):
             names[generator.target.id] = item
-            if all(self.evaluate(test) for test in generator.ifs):
+            if all(self.truth(test, self.evaluate(test)) for test in generator.ifs):
                 items.append(self.evaluate(node.elt))
         names.pop(generator.target.id, None)
+        if hidden is not self:
+            names[generator.target.id] = hidden
         return items
 
     _listcomp = _generatorexp
@@ -138,11 +147,11 @@ class Expressions:
 
     def binary(self, node: ast.AST, op: ast.operator, left: object, right: object) -> object:
         """left op right."""
-        if not isinstance(left, Value) and not isinstance(right, Value):
-            return _STATIC_BINARY[type(op)](left, right)
         name = _BINARY.get(type(op))
         if name is None:
-            raise self.translator.error(node, f"{type(op).__name__} has no runtime form")
+            raise self.translator.error(node, f"{type(op).__name__} has no place in microcode")
+        if not isinstance(left, Value) and not isinstance(right, Value):
+            return _STATIC_BINARY[type(op)](left, right)
         emitter = self.translator.emitter
         if name in _SHIFTS:
             if not isinstance(left, Value):
@@ -154,7 +163,12 @@ class Expressions:
                 raise self.translator.error(node, f"{right!r} is no shift count")
             if isinstance(right, int) and not 0 <= right < left.kind.bits:
                 raise self.translator.error(node, f"shift by {right} of {left.kind}")
-            right = Value(left.kind, count.text, count.number) if count.kind.bits == left.kind.bits else self.convert(count, left.kind)
+            if count.number is not None:
+                right = emitter.const(left.kind, count.number & (left.kind.bits - 1))
+            elif count.kind.bits == left.kind.bits:
+                right = Value(left.kind, count.text)
+            else:
+                right = self.convert(count, left.kind)
         elif not isinstance(left, Value):
             left = self.translator.typed(node, left, cast(Value, right).kind)
         elif not isinstance(right, Value):
@@ -164,13 +178,16 @@ class Expressions:
             raise self.translator.error(node, f"{left.kind} {name} {right.kind}: convert one side")
         if name in ("udiv", "urem") and (left.kind.is_signed or left.kind.bits > 64):
             raise self.translator.error(node, f"division of {left.kind} has no runtime form")
+        if name in ("udiv", "urem") and right.number == 0:
+            raise self.translator.error(node, "division by zero")
+        if left.kind is BOOL and name not in ("and", "or", "xor"):
+            raise self.translator.error(node, f"{name} of bool: convert it")
         return self._simplified(name, left, right)
 
     def _simplified(self, name: str, left: Value, right: Value) -> Value:
         emitter = self.translator.emitter
         if left.number is not None and right.number is not None:
-            count = right.number & (left.kind.bits - 1) if name in _SHIFTS else right.number
-            return emitter.const(left.kind, _FOLD[name](left.number, count))
+            return emitter.const(left.kind, _FOLD[name](left.number, right.number))
         if right.number == 0:
             if name in ("add", "sub", "or", "xor", *_SHIFTS):
                 return left
@@ -193,6 +210,8 @@ class Expressions:
             if value.number is not None:
                 return emitter.const(BOOL, 1 - value.number)
             return emitter.compare("eq", value, emitter.const(BOOL, 0))
+        if isinstance(node.op, ast.UAdd):
+            return value
         if isinstance(node.op, ast.Invert):
             return self._simplified("xor", value, emitter.const(value.kind, -1))
         return self._simplified("sub", emitter.const(value.kind, 0), value)
@@ -208,18 +227,25 @@ class Expressions:
         return result
 
     def _compare_two(self, node: ast.AST, op: ast.cmpop, left: object, right: object) -> object:
-        if not isinstance(left, Value) and not isinstance(right, Value):
-            return _STATIC_COMPARE[type(op)](left, right)
         t = self.translator
-        if isinstance(op, ast.In | ast.NotIn):
+        if isinstance(op, ast.Is | ast.IsNot):
+            return _STATIC_COMPARE[type(op)](left, right)
+        if isinstance(left, _REFERENCES) or isinstance(right, _REFERENCES):
+            raise t.error(node, "a reference into state cannot be compared")
+        if isinstance(op, ast.In | ast.NotIn) and (isinstance(left, Value) or _holds_values(right)):
             result: object = False
             for item in cast(tuple[object, ...], right):
                 one = self._compare_two(node, ast.Eq(), left, item)
-                result = one if result is False else self.binary(node, ast.BitOr(), result, one)
-            return t.emitter.compare("eq", cast(Value, result), t.emitter.const(BOOL, 0)) if isinstance(op, ast.NotIn) else result
-        name = _COMPARE.get(type(op))
-        if name is None:
-            return isinstance(op, ast.IsNot)
+                if one is not False:
+                    result = one if result is False else self.binary(node, ast.BitOr(), result, one)
+            if isinstance(op, ast.In):
+                return result
+            return t.emitter.compare("eq", result, t.emitter.const(BOOL, 0)) if isinstance(result, Value) else not result
+        if not isinstance(left, Value) and not isinstance(right, Value):
+            if _holds_values(left) or _holds_values(right):
+                raise t.error(node, "tuples of runtime values cannot be compared")
+            return _STATIC_COMPARE[type(op)](left, right)
+        name = _COMPARE[type(op)]
         if not isinstance(left, Value):
             left = t.typed(node, left, cast(Value, right).kind)
         right = t.typed(node, right, left.kind)
@@ -234,17 +260,21 @@ class Expressions:
         for index, part in enumerate(node.values):
             if index == 0:
                 value = self.evaluate(part)
+                if isinstance(value, Value) and value.kind is not BOOL:
+                    raise t.error(node, f"and/or of {value.kind}: compare with 0")
             elif isinstance(value, Value) and value.number is None:
                 if _cheap(part):
                     right = self.evaluate(part)
                     if not isinstance(right, Value):
-                        value = (value if right else False) if is_and else (True if right else value)
+                        value = value if self.truth(part, right) == is_and else not is_and
+                    elif right.kind is not BOOL:
+                        raise t.error(node, f"and/or of {right.kind}: compare with 0")
                     else:
                         value = self.binary(node, ast.BitAnd() if is_and else ast.BitOr(), value, right)
                 else:
                     value = self._short_circuit(node, value, part, is_and)
             else:
-                known = bool(value.number) if isinstance(value, Value) else bool(value)
+                known = bool(value.number) if isinstance(value, Value) else self.truth(node, value)
                 if known != is_and:
                     return t.emitter.const(BOOL, int(known)) if isinstance(value, Value) else value
                 value = self.evaluate(part)
@@ -252,8 +282,6 @@ class Expressions:
 
     def _short_circuit(self, node: ast.expr, left: Value, part: ast.expr, is_and: bool) -> Value:
         t = self.translator
-        if left.kind is not BOOL:
-            raise t.error(node, f"and/or of {left.kind}: compare with 0")
         variable = t.emitter.declare(BOOL, "both")
         t.emitter.assign(variable, left)
         condition = left if is_and else t.emitter.compare("eq", left, t.emitter.const(BOOL, 0))
@@ -275,22 +303,38 @@ class Expressions:
         if isinstance(test, Value) and test.number is not None:
             test = bool(test.number)
         if not isinstance(test, Value):
-            return self.evaluate(node.body if test else node.orelse)
+            return self.evaluate(node.body if self.truth(node, test) else node.orelse)
+        if test.kind is not BOOL:
+            raise t.error(node, f"a condition must be bool, not {test.kind}: compare with != 0")
         if _cheap(node.body) and _cheap(node.orelse):
             yes, no = self._same(node, self.evaluate(node.body), self.evaluate(node.orelse))
             return t.emitter.select(test, yes, no)
         frame = t.emitter.begin_if(test, True)
         t.frame.depth += 1
-        yes_value = self.evaluate(node.body)
-        if not isinstance(yes_value, Value):
-            raise t.error(node, "give the first alternative a type")
-        variable = t.emitter.declare(yes_value.kind, "chosen")
-        t.emitter.assign(variable, yes_value)
-        t.emitter.begin_else(frame, False)
-        t.emitter.assign(variable, t.typed(node, self.evaluate(node.orelse), variable.kind))
-        t.emitter.end_if(frame, False, False)
+        variable: Variable | None = None
+        dead: list[bool] = []
+        for part in (node.body, node.orelse):
+            value = self.evaluate(part)
+            if not t.dead:  # else this alternative faults
+                if variable is None:
+                    if not isinstance(value, Value):
+                        raise t.error(node, "give the first alternative a type")
+                    variable = t.emitter.declare(value.kind, "chosen")
+                t.emitter.assign(variable, t.typed(node, value, variable.kind))
+            dead.append(t.dead)
+            t.dead = False
+            if len(dead) == 1:
+                t.emitter.begin_else(frame, dead[0])
+        t.emitter.end_if(frame, dead[1], all(dead))
         t.frame.depth -= 1
-        return t.emitter.read(variable)
+        t.dead = all(dead)
+        return None if variable is None else t.emitter.read(variable)
+
+    def truth(self, node: ast.AST, value: object) -> bool:
+        """The truth value of something static; references into state have none."""
+        if isinstance(value, _REFERENCES):
+            raise self.translator.error(node, "a reference into state is no condition")
+        return bool(value)
 
     def _same(self, node: ast.AST, left: object, right: object) -> tuple[Value, Value]:
         t = self.translator
@@ -316,6 +360,8 @@ class Expressions:
         if t.dead:
             return None
         if isinstance(function, IntType):
+            if len(arguments) != 1 or keywords:
+                raise t.error(node, f"{function}() takes one value")
             return self.convert(arguments[0], function)
         if not callable(function):
             raise t.error(node, f"{function!r} cannot be called")
@@ -337,10 +383,7 @@ class Expressions:
         if role == "inline":
             return t.expand(plain, arguments, keywords)
         if role in ("microcode", "slot"):
-            if keywords:
-                names = [argument.arg for argument in source_of(plain).tree.args.args]
-                arguments = arguments + [keywords.pop(n) for n in names[len(arguments) :] if n in keywords]
-            return t.call(node, plain, arguments)
+            return t.call(node, plain, [*arguments, *self._by_name(node, plain, len(arguments), keywords)])
         if role == "staged":
             return plain(t, *arguments, **keywords)
         if isinstance(function, type) and issubclass(function, State):
@@ -353,6 +396,20 @@ class Expressions:
             if not isinstance(function, type) or function is int:
                 raise t.error(node, f"{function!r} is no microcode; mark it @inline or @microcode")
         return function(*arguments, **keywords)
+
+    def _by_name(self, node: ast.AST, function: Callable[..., object], given: int, keywords: dict[str, object]) -> list[object]:
+        """The arguments after the `given` positional ones, up to the last that is named."""
+        source = source_of(function)
+        names = [argument.arg for argument in source.tree.args.args][given:]
+        for name in keywords:
+            if name not in names:
+                raise self.translator.error(node, f"{function.__qualname__}: argument {name} is unknown, or given twice")
+        last = max((names.index(name) + 1 for name in keywords), default=0)
+        values = {**source.defaults, **keywords}
+        for name in names[:last]:
+            if name not in values:
+                raise self.translator.error(node, f"{function.__qualname__}: argument {name} is missing")
+        return [values[name] for name in names[:last]]
 
     def convert(self, value: object, kind: IntType) -> Value:
         """A value converted to `kind`."""
@@ -384,22 +441,36 @@ class Expressions:
         return None
 
     def _attempt(self, node: ast.Call, arguments: list[object]) -> object:
-        return self.translator.call(node, cast(Callable[..., object], arguments[0]), arguments[1:], attempt=True)
+        function = cast(Callable[..., object], arguments[0])
+        if role_of(function) not in ("microcode", "slot"):
+            raise self.translator.error(node, "attempt() takes an out-of-line function")
+        return self.translator.call(node, function, arguments[1:], attempt=True)
 
     def _select(self, node: ast.Call, arguments: list[object]) -> object:
         condition, yes, no = arguments
         if isinstance(condition, Value) and condition.number is not None:
             condition = bool(condition.number)
         if not isinstance(condition, Value):
-            return yes if condition else no
+            return yes if self.truth(node, condition) else no
+        if condition.kind is not BOOL:
+            raise self.translator.error(node, f"a condition must be bool, not {condition.kind}: compare with != 0")
         left, right = self._same(node, yes, no)
         return self.translator.emitter.select(condition, left, right)
 
-    def _intrinsic(self, node: ast.Call, arguments: list[object]) -> object:
-        name = node.func.id if isinstance(node.func, ast.Name) else cast(ast.Attribute, node.func).attr
-        if not isinstance(arguments[0], Value):
+    def _intrinsic(self, name: str, node: ast.Call, arguments: list[object]) -> object:
+        value = arguments[0]
+        if not isinstance(value, Value):
             raise self.translator.error(node, f"{name} of a static value")
-        return self.translator.emitter.intrinsic(name, arguments[0])
+        if value.kind is BOOL:
+            raise self.translator.error(node, f"{name} of bool: convert it")
+        return self.convert(self.translator.emitter.intrinsic(name, self.convert(value, value.kind.unsigned)), value.kind)
+
+
+_REFERENCES = (StateRef, ArrayRef, StructsRef)
+
+
+def _holds_values(item: object) -> bool:
+    return isinstance(item, tuple | list) and any(isinstance(part, Value) or _holds_values(part) for part in item)
 
 
 def _cheap(node: ast.expr) -> bool:

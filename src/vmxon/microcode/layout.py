@@ -114,6 +114,8 @@ class State:
 
     members: ClassVar[dict[str, Item]] = {}
     size: ClassVar[int] = 0
+    resident: ClassVar[bool] = False
+    """The one structure whose members the engine may keep in machine registers, and the golden model reaches without an address."""
 
     def __init_subclass__(cls) -> None:
         cls.members = dict(cls.members)

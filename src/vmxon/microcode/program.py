@@ -45,6 +45,9 @@ def source_of(function: Function) -> Source:
     if not isinstance(tree, ast.FunctionDef):
         raise MicrocodeError(f"{function} is not a plain function")
     ast.increment_lineno(tree, first - 1)
+    if tree.args.vararg or tree.args.kwarg or tree.args.kwonlyargs or tree.args.posonlyargs:
+        where = f"{inspect.getsourcefile(function)}:{tree.lineno}: {tree.name}"
+        raise MicrocodeError(f"{where}: only plain parameters have a place in microcode")
     counts: dict[str, int] = {}
     _count(tree.body, counts, 1)
     signature = inspect.signature(function)
@@ -79,14 +82,16 @@ class Program:
     def require(self, function: Function, statics: tuple[object, ...] = ()) -> Signature:
         """Translate an out-of-line function for these static arguments (in the order of its static parameters)."""
         if role_of(function) == "slot" and function in IMPLEMENTATIONS:
-            function = IMPLEMENTATIONS[function].body
+            target, function = function, IMPLEMENTATIONS[function].body
+            if interface(source_of(target)) != interface(source_of(function)):
+                raise error_in(source_of(function), f"differs from its slot {target.__qualname__} in parameters or results")
         key = (function, *((type(s), s) for s in statics))
         known = self.signatures.get(key)
         if known is not None:
             return known
         name = function_name(function, statics)
         if name in self.in_progress:
-            raise MicrocodeError(f"{name} calls itself through {' -> '.join(self.in_progress)}")
+            raise TypeError(f"{name} calls itself through {' -> '.join(self.in_progress)}")
         self.in_progress.append(name)
         try:
             signature = self._translate(function, statics, name)
@@ -110,9 +115,8 @@ class Program:
                 environment[argument.arg] = Value(kind, f"{'' if python else '%'}p{len(parameters)}")
                 parameters.append(kind)
             elif kind is not None:
-                first = not parameters
-                base = f"{'' if python else '%'}{'cpu' if first else f'p{len(parameters)}'}"
-                environment[argument.arg] = StateRef(kind, base, is_cpu=first)
+                base = f"{'' if python else '%'}{f'p{len(parameters)}' if parameters else 'cpu'}"
+                environment[argument.arg] = StateRef(kind, base, is_cpu=kind.resident)
                 parameters.append(kind)
             else:
                 environment[argument.arg] = rest.pop(0)
@@ -123,7 +127,7 @@ class Program:
         translator.function_body(source, environment, variables)
         signature.can_fault = translator.faults
         if never and not translator.faults:
-            raise MicrocodeError(f"{name} is NoReturn but never faults")
+            raise error_in(source, "is NoReturn but never faults")
         self._finish(name, source, emitter, signature, variables, translator.dead)
         return signature
 
@@ -134,6 +138,16 @@ class Program:
             emitter.line = source.tree.lineno
         self.functions[name] = emitter.function(signature, results, dead)
         self.files[name] = source.file
+
+
+def error_in(source: Source, message: str) -> MicrocodeError:
+    """An error about a function as a whole."""
+    return MicrocodeError(f"{source.file}:{source.tree.lineno}: {source.tree.name}: {message}")
+
+
+def interface(source: Source) -> tuple[object, ...]:
+    """What callers must know of a function: its parameters' types (None for static ones) and its results."""
+    return (*(annotation_of(source, argument.annotation) for argument in source.tree.args.args), *result_kinds(source))
 
 
 def function_name(function: Function, statics: tuple[object, ...]) -> str:
@@ -170,6 +184,6 @@ def result_kinds(source: Source) -> tuple[tuple[IntType, ...], bool]:
     for part in nodes:
         kind = annotation_of(source, part)
         if not isinstance(kind, IntType):
-            raise MicrocodeError(f"{source.file}:{source.tree.lineno}: {source.tree.name}: result type {ast.unparse(part)} is no runtime type")
+            raise error_in(source, f"result type {ast.unparse(part)} is no runtime type")
         kinds.append(kind)
     return tuple(kinds), False

@@ -38,6 +38,12 @@ class Frame:
         self.escaped = False
         self.inline_results: list[Variable] | None = None
         self.outer: set[str] = set()
+        self.unset: set[str] = set()
+        """Variables that some way to the present statement leaves without a value."""
+        self.breaks: list[list[tuple[set[str], set[str]]]] = []
+        """For each dynamic loop: what was unset, and which names were known, at each break."""
+        self.unrolled = 0
+        """Static loops around the present statement, inside the innermost dynamic one."""
 
 
 class Translator:
@@ -82,24 +88,29 @@ class Translator:
     def expand(self, function: Callable[..., object], arguments: list[object], keywords: dict[str, object]) -> object:
         """Expand an inline function; gives what it returns."""
         if len(self.frames) > 60:
-            raise MicrocodeError(f"inline functions nest too deeply at {function}")
+            raise TypeError(f"inline functions nest too deeply at {function}")
         source = source_of(function)
         names = dict(source.defaults)
         parameters = [a.arg for a in source.tree.args.args]
         if len(arguments) > len(parameters):
-            raise MicrocodeError(f"{function.__qualname__} takes {len(parameters)} arguments, {len(arguments)} given")
+            raise TypeError(f"{function.__qualname__} takes {len(parameters)} arguments, {len(arguments)} given")
         names.update(zip(parameters, arguments, strict=False))
+        unknown = [k for k in keywords if k not in parameters[len(arguments) :]]
+        if unknown:
+            raise TypeError(f"{function.__qualname__}: argument {unknown[0]} is unknown, or given twice")
         names.update(keywords)
         missing = [p for p in parameters if p not in names]
         if missing:
-            raise MicrocodeError(f"{function.__qualname__}: argument {missing[0]} is missing")
+            raise TypeError(f"{function.__qualname__}: argument {missing[0]} is missing")
         frame = Frame(source, names, None)
         line = getattr(self.emitter, "line", 0)
         self.frames.append(frame)
         frame.escape = self.emitter.begin_inline()
         self._adopt_parameters()
         self.statements(source.tree.body)
-        if frame.escaped and not self.dead and frame.finished:
+        if frame.escaped and not self.dead and (frame.finished or frame.inline_results):
+            if not frame.finished:
+                raise self.error(source.tree, "control reaches the end without a return")
             self._store_inline_result(frame, frame.returned, source.tree)
         dead = self.dead
         self.emitter.end_inline(frame.escape, frame.escaped, dead)
@@ -125,7 +136,10 @@ class Translator:
             method = getattr(self, f"_{type(statement).__name__.lower()}", None)
             if method is None:
                 raise self.error(statement, f"{type(statement).__name__} has no place in microcode")
-            method(statement)
+            try:
+                method(statement)
+            except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError) as error:
+                raise self.error(statement, str(error)) from error
 
     def _pass(self, node: ast.Pass) -> None:
         pass
@@ -187,6 +201,7 @@ class Translator:
 
     def _assign_name(self, target: ast.Name, value: object) -> None:
         names, name = self.frame.names, target.id
+        self.frame.unset.discard(name)
         known = names.get(name)
         if isinstance(value, bool) and known is None and name in self.frame.source.assigned_often:
             value = self.emitter.const(BOOL, int(value))  # a flag that changes later: its type is plain
@@ -213,20 +228,26 @@ class Translator:
         if isinstance(test, Value) and test.number is not None:
             test = bool(test.number)
         if not isinstance(test, Value):
-            self.statements(node.body if test else node.orelse)
+            self.statements(node.body if self.expressions.truth(node, test) else node.orelse)
             return
         if test.kind is not BOOL:
             raise self.error(node, f"a condition must be bool, not {test.kind}: compare with != 0")
         frame = self.frame
-        outer, names = frame.outer, dict(frame.names)
+        outer, names, unset = frame.outer, dict(frame.names), frame.unset
         frame.outer = set(names)
         frame.depth += 1
+        frame.unset = set(unset)
         both = self.emitter.begin_if(test, bool(node.orelse))
         dead_yes = self._branch(node.body)
         names_yes = dict(frame.names)
+        unset_yes = frame.unset
         frame.names = self._scoped(names, names_yes)
+        declared_yes = set(frame.names) - set(names)
+        frame.unset = unset | declared_yes
         self.emitter.begin_else(both, dead_yes)
         dead_no = self._branch(node.orelse)
+        declared_no = {n for n, v in frame.names.items() if isinstance(v, Variable)} - declared_yes - set(names)
+        frame.unset = (set() if dead_yes else unset_yes | declared_no) | (set() if dead_no else frame.unset)
         merged = self._scoped(names, frame.names)
         for name, value in names_yes.items():
             if name not in merged and (dead_no or (name in frame.names and frame.names[name] is value) or isinstance(value, Variable)):
@@ -251,10 +272,14 @@ class Translator:
 
     def _while(self, node: ast.While) -> None:
         frame = self.frame
-        outer, names = frame.outer, dict(frame.names)
+        if node.orelse:
+            raise self.error(node, "a loop with else has no place in microcode")
+        outer, names, unrolled = frame.outer, dict(frame.names), frame.unrolled
         frame.outer = set(names)
         frame.depth += 1
         frame.loops += 1
+        frame.unrolled = 0
+        frame.breaks.append([])
         self.emitter.begin_loop()
         test = self.expressions.evaluate(node.test)
         endless = not isinstance(test, Value)
@@ -262,35 +287,44 @@ class Translator:
             if test.kind is not BOOL:
                 raise self.error(node, f"a condition must be bool, not {test.kind}")
             self.emitter.exit_loop_unless(test)
-        elif not test:
+        elif not self.expressions.truth(node, test):
             raise self.error(node, "this loop never runs")
+        exits = [] if endless else [(set(frame.unset), set(frame.names))]
         self.statements(node.body)
-        never_ends = endless and not any(isinstance(n, ast.Break) for n in ast.walk(node))
+        exits += frame.breaks.pop()
+        never_ends = not exits
         self.emitter.end_loop(self.dead, never_ends)
         self.dead = never_ends
         frame.names = self._scoped(names, frame.names)
+        frame.unset = set().union(*(unset | (set(frame.names) - known) for unset, known in exits))
         frame.loops -= 1
         frame.depth -= 1
+        frame.unrolled = unrolled
         frame.outer = outer
 
     def _for(self, node: ast.For) -> None:
+        if node.orelse:
+            raise self.error(node, "a loop with else has no place in microcode")
+        self.frame.unrolled += 1
         for item in cast(Iterable[object], self.expressions.evaluate(node.iter)):
             if self.dead or self.frame.finished:
-                return
+                break
             if isinstance(node.target, ast.Tuple):
                 self.assign(node.target, tuple(cast(Iterable[object], item)))
             else:
                 self.assign(node.target, item)
             self.statements(node.body)
+        self.frame.unrolled -= 1
 
     def _break(self, node: ast.Break) -> None:
-        if not self.frame.loops:
+        if not self.frame.loops or self.frame.unrolled:
             raise self.error(node, "break outside a dynamic while")
+        self.frame.breaks[-1].append((set(self.frame.unset), set(self.frame.names)))
         self.emitter.break_loop()
         self.dead = True
 
     def _continue(self, node: ast.Continue) -> None:
-        if not self.frame.loops:
+        if not self.frame.loops or self.frame.unrolled:
             raise self.error(node, "continue outside a dynamic while")
         self.emitter.continue_loop()
         self.dead = True

@@ -22,7 +22,7 @@ class Value:
     number: int | None = None
 
     def __bool__(self) -> NoReturn:
-        raise MicrocodeError("a runtime value has no truth value at compile time")
+        raise TypeError("a runtime value has no truth value at compile time")
 
 
 @dataclass(slots=True)

@@ -90,6 +90,8 @@ class CodeSize(IntEnum):
 class ProcessorState(State):
     """Everything that an instruction may read or write, guest memory aside."""
 
+    resident = True
+
     # General-purpose registers; index 16 always reads zero (an absent base or index register).
     gpr = array(u64, 17)
     rip = scalar(u64)
