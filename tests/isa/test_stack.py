@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.isa.bare import DATA, Bare, ahead
+from tests.harness import CODE
+from tests.isa.bare import DATA, GP, Bare, ahead
 
 TOP = 0x30000
 PAGE_FAULT = 14
@@ -177,3 +178,28 @@ def test_loop_by_ecx_clears_the_upper_half(long: Bare) -> None:
 def test_loop_by_cx_keeps_the_upper_half(real: Bare) -> None:
     real.run(ahead("loop", 0x10), rcx=0x50000)
     assert (real.offset, real["rcx"]) == (0x10, 0x5FFFF)
+
+
+NOT_CANONICAL = 1 << 47
+
+
+@pytest.mark.parametrize("text", ["jmp rax", "call rax", "jmp qword ptr [rbx]", "call qword ptr [rbx]", "ret", "ret 8"])
+def test_a_target_that_is_not_canonical_faults_at_the_branch(long: Bare, text: str) -> None:
+    long.write(DATA, NOT_CANONICAL, 8)
+    long.write(TOP, NOT_CANONICAL, 8)
+    long.write(TOP - 8, 0x5A, 8)
+    assert long.vector(text, rsp=TOP, rax=NOT_CANONICAL, rbx=DATA) == GP
+    assert long.state.shutdown_faults[1] == CODE
+    assert (long["rsp"], long.read(TOP - 8, 8)) == (TOP, 0x5A)
+
+
+@pytest.mark.parametrize("text", ["jmp eax", "call eax", "ret"])
+def test_a_target_beyond_the_limit_faults_at_the_branch(text: str) -> None:
+    machine = Bare(32)
+    machine.state.segments[1].limit = 0x2FFFF
+    machine.bench.processor.refresh()
+    machine.write(TOP, 0x30000, 4)
+    assert machine.vector(text, rsp=TOP, rax=0x30000) == GP
+    assert (machine["rsp"], machine.state.shutdown_faults[1]) == (TOP, CODE)
+    machine.write(TOP, 0x2FFFF, 4)
+    assert machine.vector(text, rsp=TOP, rax=0x2FFFF) is None

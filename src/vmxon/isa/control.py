@@ -7,11 +7,13 @@ from vmxon.isa.flow import jump_indirect, jump_relative
 from vmxon.isa.operands import FormVariant, Operand
 from vmxon.isa.record import Record
 from vmxon.isa.registers import RCX, step_register
-from vmxon.isa.stack import pop_value, push_value
+from vmxon.isa.stack import push_value, release, top_value
 from vmxon.isa.table import Form, instruction
-from vmxon.microcode import inline, u64
+from vmxon.microcode import inline, select, u64
+from vmxon.processor.exceptions import general_protection
 from vmxon.processor.flags import condition, zero
-from vmxon.processor.stack import move_stack
+from vmxon.processor.segmentation import canonical
+from vmxon.processor.state import CodeSize, Segment
 from vmxon.processor.state import ProcessorState as Cpu
 
 
@@ -22,9 +24,9 @@ def jmp(cpu: Cpu, target: Operand, record: Record) -> None:
 
 
 @instruction("JMP r/m", Form("FF /4", "r/m", force64=True), flow="branch")
-def jmp_indirect(cpu: Cpu, target: Operand) -> None:
+def jmp_indirect(cpu: Cpu, target: Operand, form: FormVariant) -> None:
     """Go to the offset in a register or in memory (Vol. 2A “JMP—Jump”)."""
-    jump_indirect(cpu, u64(target.read()))
+    jump_indirect(cpu, near_target(cpu, form, target.read()))
 
 
 for _code, _name in enumerate(CONDITIONS):
@@ -50,7 +52,7 @@ def call(cpu: Cpu, target: Operand, record: Record, form: FormVariant) -> None:
 @instruction("CALL r/m", Form("FF /2", "r/m", force64=True), flow="branch", stack=True)
 def call_indirect(cpu: Cpu, target: Operand, record: Record, form: FormVariant) -> None:
     """The same, to the offset in a register or in memory (Vol. 2A “CALL—Call Procedure”)."""
-    offset = u64(target.read())
+    offset = near_target(cpu, form, target.read())
     push_value(cpu, form, form.kind(record.next_rip))
     jump_indirect(cpu, offset)
 
@@ -58,15 +60,29 @@ def call_indirect(cpu: Cpu, target: Operand, record: Record, form: FormVariant) 
 @instruction("RET", Form("C3", "", force64=True), flow="branch", stack=True)
 def ret(cpu: Cpu, form: FormVariant) -> None:
     """Go to the address popped from the stack (Vol. 2B “RET—Return From Procedure”)."""
-    jump_indirect(cpu, u64(pop_value(cpu, form)))
+    target = near_target(cpu, form, top_value(cpu, form))
+    release(cpu, form, u64(form.kind.bytes))
+    jump_indirect(cpu, target)
 
 
 @instruction("RET imm", Form("C2 iw", "imm16", force64=True), flow="branch", stack=True)
 def ret_releasing(cpu: Cpu, released: Operand, form: FormVariant) -> None:
     """The same, then release that many bytes of the stack (Vol. 2B “RET—Return From Procedure”)."""
-    target = u64(pop_value(cpu, form))
-    move_stack(cpu, u64(released.read()))
+    target = near_target(cpu, form, top_value(cpu, form))
+    release(cpu, form, u64(released.read()) + form.kind.bytes)
     jump_indirect(cpu, target)
+
+
+@inline
+def near_target(cpu: Cpu, form: FormVariant, target: int) -> int:
+    """The target as u64; #GP(0) at the branch itself unless it is canonical or within the limit of CS."""
+    offset = u64(target)
+    outside = not canonical(cpu, offset)
+    if not form.long:
+        outside = select(cpu.code_size == CodeSize.BITS64, outside, offset > u64(cpu.segments[Segment.CS].limit))
+    if outside:
+        general_protection(cpu, 0)
+    return offset
 
 
 @instruction("JrCXZ", Form("E3 cb", "rel", force64=True), flow="branch")

@@ -17,6 +17,7 @@ from vmxon.processor.stack import (
     push_long,
     set_stack_pointer,
     stack_read,
+    stack_read_long,
     stack_slot,
     with_stack_pointer,
 )
@@ -41,6 +42,23 @@ def pop_value(cpu: Cpu, form: FormVariant) -> int:
     if form.long:
         return pop_long(cpu, form.kind)
     return pop(cpu, form.kind)
+
+
+@inline
+def top_value(cpu: Cpu, form: FormVariant) -> int:
+    """What a pop would give; the stack pointer stays."""
+    if form.long:
+        return stack_read_long(cpu, form.kind)
+    return stack_read(cpu, form.kind, u64(0))
+
+
+@inline
+def release(cpu: Cpu, form: FormVariant, size: int) -> None:
+    """Move the stack pointer up by `size` (u64) bytes."""
+    if form.long:
+        cpu.gpr[RSP] = cpu.gpr[RSP] + size
+    else:
+        move_stack(cpu, size)
 
 
 @instruction(

@@ -41,10 +41,15 @@ def push_long(cpu: Cpu, kind: IntType, value: int) -> None:
 @inline
 def pop_long(cpu: Cpu, kind: IntType) -> int:
     """Pop in 64-bit mode."""
-    top = cpu.gpr[RSP]
-    value = load(kind, readable(cpu, top, kind.bytes, Segment.FLAT_STACK))
-    cpu.gpr[RSP] = top + kind.bytes
+    value = stack_read_long(cpu, kind)
+    cpu.gpr[RSP] = cpu.gpr[RSP] + kind.bytes
     return value
+
+
+@inline
+def stack_read_long(cpu: Cpu, kind: IntType) -> int:
+    """The top of the stack in 64-bit mode; RSP stays; #SS(0), #PF."""
+    return load(kind, readable(cpu, cpu.gpr[RSP], kind.bytes, Segment.FLAT_STACK))
 
 
 @inline
