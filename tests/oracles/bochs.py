@@ -1,0 +1,36 @@
+"""The same guest on Debian's Bochs and on the bare machine: two logs that must be equal."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from benchmarks.peers import bochs
+from vmxon.arch.models import MAX
+from vmxon.errors import GuestStopped
+from vmxon.machine.loader import load_multiboot
+from vmxon.machine.pc import Limits, Pc
+
+MEMORY = 128 << 20
+TIMEOUT = 60.0
+INSTRUCTIONS = 50_000_000
+
+
+def log_on_bochs(image: bytes) -> list[str]:
+    """The lines that a multiboot ELF file prints on port 0xE9 of Bochs."""
+    with tempfile.TemporaryDirectory(prefix="bochs-guest-") as folder:
+        path = Path(folder, "guest.elf")
+        path.write_bytes(image)
+        return bochs.run(path, TIMEOUT, bochs.Machine(megabytes=MEMORY >> 20)).printed.decode("latin-1").splitlines()
+
+
+def log_here(image: bytes) -> list[str]:
+    """The lines that it prints on our machine; where it stops is the last line, as Bochs has none for that."""
+    log = bytearray()
+    pc = Pc(MAX, MEMORY, serial=lambda _: None, debug_console=log.append)
+    pc.load(load_multiboot(image, "guest", MEMORY))
+    try:
+        pc.run(Limits(TIMEOUT, INSTRUCTIONS))
+    except GuestStopped as stop:
+        log += f"stopped: {stop}".encode()
+    return log.decode("latin-1").splitlines()
