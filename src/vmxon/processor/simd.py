@@ -163,9 +163,7 @@ def half_compare(target: Format, predicate: int, left: u64, right: u64, control:
     flags = u32(0)
     ones = LOW_SINGLE if target.precision == SINGLE.precision else (1 << 64) - 1
     for position in positions(target):
-        holds, more = satisfies(
-            target, predicate, element(target, left, position), element(target, right, position), control
-        )
+        holds, more = satisfies(target, predicate, element(target, left, position), element(target, right, position), control)
         if holds:
             result = result | (ones << position)
         flags = flags | more
@@ -218,8 +216,6 @@ def half_estimate(estimate: Estimate, half: int) -> int:
 @microcode
 def compare_to_flags(cpu: Cpu, target: Format, signal_quiet: int, left: u64, right: u64) -> u64:
     """ZF, PF, CF of a comparison of first elements in their RFLAGS places (COMISS and its kin)."""
-    outcome, flags = compare(
-        target, signal_quiet, element(target, left, 0), element(target, right, 0), simd_control(cpu.mxcsr)
-    )
+    outcome, flags = compare(target, signal_quiet, element(target, left, 0), element(target, right, 0), simd_control(cpu.mxcsr))
     report_simd(cpu, flags)
     return flags_of(outcome)

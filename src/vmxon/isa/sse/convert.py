@@ -152,18 +152,3 @@ def cvttpd2dq(cpu: Cpu, destination: XmmOperand, source: Vector) -> None:
     check_sse(cpu)
     low, high = source.read_halves()
     destination.write_halves(doubles_to_integers(cpu, 1, low, high), u64(0))
-
-
-@instruction(
-    "CVTPI2PS",
-    Form("NP 0F 2A /r", "xmm, mm/m64", missing=True),
-    Form("66 0F 2A /r", "xmm, mm/m64", missing=True),
-    Form("NP 0F 2C /r", "mm, xmm/m64", missing=True),
-    Form("66 0F 2C /r", "mm, xmm/m128", missing=True),
-    Form("NP 0F 2D /r", "mm, xmm/m64", missing=True),
-    Form("66 0F 2D /r", "mm, xmm/m128", missing=True),
-    Form("F2 0F D6 /r", "mm, xmmrm", missing=True),
-    Form("F3 0F D6 /r", "xmm, mm", missing=True),
-)
-def cvtpi2ps(cpu: Cpu) -> None:
-    """Conversions and moves between MMX and XMM registers: MMX is not announced and missing (Vol. 2A “CVTPI2PS”)."""

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from vmxon.isa.operands import Operand, XmmOperand
 from vmxon.isa.sse.lanes import DOUBLEWORD, QUADWORD, WORD, Vector, halves
+from vmxon.isa.sse.mmx import mmx
 from vmxon.isa.sse.packed_arithmetic import packed
 from vmxon.isa.table import Form, instruction
 from vmxon.microcode import IntType, inline, microcode, u64
@@ -164,7 +165,7 @@ def shifting(mnemonic: str, opcode: str, immediate: str) -> Callable[[F], F]:
         mnemonic,
         Form(f"66 0F {opcode} /r", "xmm, xmm/m128"),
         Form(f"66 0F {immediate} ib", "xmm, imm8"),
-        Form(f"NP 0F {opcode} /r", "mm, mm/m64", missing=True),
+        *mmx(f"NP 0F {opcode} /r"),
         Form(f"NP 0F {immediate} ib", "mm, imm8", missing=True),
     )
 

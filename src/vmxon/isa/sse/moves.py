@@ -103,12 +103,7 @@ def movq(cpu: Cpu, destination: Vector, source: Vector) -> None:
         destination.write_halves(value, u64(0))
 
 
-@instruction(
-    "MOVD",
-    Form("66 0F 6E /r", "xmm, r/m32/64"),
-    Form("NP 0F 6E /r", "mm, r/m32/64", missing=True),
-    Form("NP 0F 7E /r", "r/m32/64, mm", missing=True),
-)
+@instruction("MOVD", Form("66 0F 6E /r", "xmm, r/m32/64"))
 def movd(cpu: Cpu, destination: XmmOperand, source: Operand) -> None:
     """A general register or memory into an XMM register, zero-extended (Vol. 2B “MOVD/MOVQ”)."""
     check_sse(cpu)
@@ -195,9 +190,7 @@ def pmovmskb(cpu: Cpu, destination: Operand, source: XmmOperand) -> None:
     destination.write(u32(byte_signs(source.read_low()) | (byte_signs(source.read_high()) << 8)))
 
 
-@instruction(
-    "MOVNTDQ", Form("66 0F E7 /r", "m128, xmm"), Form("NP 0F 2B /r", "m128, xmm"), Form("66 0F 2B /r", "m128, xmm")
-)
+@instruction("MOVNTDQ", Form("66 0F E7 /r", "m128, xmm"), Form("NP 0F 2B /r", "m128, xmm"), Form("66 0F 2B /r", "m128, xmm"))
 def movntdq(cpu: Cpu, destination: MemoryOperand, source: XmmOperand) -> None:
     """Memory := register, aligned, with a non-temporal hint: MOVNTDQ, MOVNTPS, MOVNTPD (Vol. 2B “MOVNTDQ”)."""
     check_sse(cpu)

@@ -31,6 +31,7 @@ from vmxon.isa.sse.lanes import (
     subtract_signed,
     subtract_unsigned,
 )
+from vmxon.isa.sse.mmx import mmx
 from vmxon.isa.table import Form, instruction
 from vmxon.microcode import i16, i32, inline, microcode, u8, u16, u32, u64
 from vmxon.processor.state import ProcessorState as Cpu
@@ -39,10 +40,8 @@ F = TypeVar("F", bound=Callable[..., None])
 
 
 def packed(mnemonic: str, opcode: str) -> Callable[[F], F]:
-    """An XMM form, and the MMX form of the same opcode, which is missing: CPUID does not announce MMX."""
-    return instruction(
-        mnemonic, Form(f"66 0F {opcode} /r", "xmm, xmm/m128"), Form(f"NP 0F {opcode} /r", "mm, mm/m64", missing=True)
-    )
+    """An XMM form, and the missing MMX forms of the same opcode."""
+    return instruction(mnemonic, Form(f"66 0F {opcode} /r", "xmm, xmm/m128"), *mmx(f"NP 0F {opcode} /r"))
 
 
 @packed("PADDB", "FC")

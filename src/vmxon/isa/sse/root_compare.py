@@ -108,9 +108,7 @@ def all_compared(cpu: Cpu, destination: XmmOperand, source: Vector, predicate: O
     """All ones in the elements for which the predicate holds."""
     check_sse(cpu)
     low, high = source.read_halves()
-    low, high = packed_compare(
-        cpu, target, u32(predicate.read() & 7), destination.read_low(), destination.read_high(), low, high
-    )
+    low, high = packed_compare(cpu, target, u32(predicate.read() & 7), destination.read_low(), destination.read_high(), low, high)
     destination.write_halves(low, high)
 
 

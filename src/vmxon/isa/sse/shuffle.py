@@ -55,11 +55,6 @@ def pshufhw(cpu: Cpu, destination: XmmOperand, source: Vector, order: Operand) -
     destination.write_halves(low, shuffle_words(high, u64(order.read())))
 
 
-@instruction("PSHUFW", Form("NP 0F 70 /r ib", "mm, mm/m64, imm8", missing=True))
-def pshufw(cpu: Cpu) -> None:
-    """The MMX form, missing (Vol. 2B “PSHUFW”)."""
-
-
 @instruction("SHUFPS", Form("NP 0F C6 /r ib", "xmm, xmm/m128, imm8"))
 def shufps(cpu: Cpu, destination: XmmOperand, source: Vector, order: Operand) -> None:
     """Two singles of destination, then two of source (Vol. 2B “SHUFPS”)."""
@@ -231,9 +226,7 @@ def packssdw(cpu: Cpu, destination: XmmOperand, source: Vector) -> None:
     pack(cpu, destination, source, WORD, -0x8000, 0x7FFF)
 
 
-@instruction(
-    "PINSRW", Form("66 0F C4 /r ib", "xmm, r/m16, imm8"), Form("NP 0F C4 /r ib", "mm, r/m16, imm8", missing=True)
-)
+@instruction("PINSRW", Form("66 0F C4 /r ib", "xmm, r/m16, imm8"), Form("NP 0F C4 /r ib", "mm, r/m16, imm8", missing=True))
 def pinsrw(cpu: Cpu, destination: XmmOperand, source: Operand, index: Operand) -> None:
     """Replace one word (Vol. 2B “PINSRW—Insert Word”)."""
     check_sse(cpu)
@@ -245,9 +238,7 @@ def pinsrw(cpu: Cpu, destination: XmmOperand, source: Operand, index: Operand) -
         destination.write_high((destination.read_high() & ~(u64(0xFFFF) << place)) | (value << place))
 
 
-@instruction(
-    "PEXTRW", Form("66 0F C5 /r ib", "r32, xmmrm, imm8"), Form("NP 0F C5 /r ib", "r32, mm, imm8", missing=True)
-)
+@instruction("PEXTRW", Form("66 0F C5 /r ib", "r32, xmmrm, imm8"), Form("NP 0F C5 /r ib", "r32, mm, imm8", missing=True))
 def pextrw(cpu: Cpu, destination: Operand, source: XmmOperand, index: Operand) -> None:
     """One word, zero-extended (Vol. 2B “PEXTRW—Extract Word”)."""
     check_sse(cpu)

@@ -1,4 +1,4 @@
-"""MXCSR, FXSAVE, FXRSTOR, and EMMS (Vol. 1 §10.5 “FXSAVE and FXRSTOR Instructions”)."""
+"""MXCSR, FXSAVE, FXRSTOR (Vol. 1 §10.5 “FXSAVE and FXRSTOR Instructions”)."""
 
 from __future__ import annotations
 
@@ -45,20 +45,3 @@ def fxrstor(cpu: Cpu, source: MemoryOperand, record: Record) -> None:
     check_alignment(cpu, linear, 16)
     pointer = readable(cpu, linear, FXSAVE_BYTES, record.segment)
     load_fxsave_image(cpu, pointer, u64(record.prefixes & Prefix.REX_W) != 0)
-
-
-@instruction("EMMS", Form("NP 0F 77", missing=True))
-def emms(cpu: Cpu) -> None:
-    """Part of MMX, which is missing (Vol. 2A “EMMS—Empty MMX Technology State”)."""
-
-
-@instruction(
-    "MOVQ MMX", Form("NP 0F 6F /r", "mm, mm/m64", missing=True), Form("NP 0F 7F /r", "mm/m64, mm", missing=True)
-)
-def movq_mmx(cpu: Cpu) -> None:
-    """Part of MMX, which is missing."""
-
-
-@instruction("MOVNTQ", Form("NP 0F E7 /r", "m64, mm", missing=True))
-def movntq(cpu: Cpu) -> None:
-    """Part of MMX, which is missing (Vol. 2B “MOVNTQ”)."""

@@ -42,9 +42,7 @@ def to_top(cpu: Cpu, operation: Operation, reverse: int, source: Real, record: R
 
 
 @inline
-def to_register(
-    cpu: Cpu, operation: Operation, reverse: int, pops: int, destination: NumberOperand, record: Record
-) -> None:
+def to_register(cpu: Cpu, operation: Operation, reverse: int, pops: int, destination: NumberOperand, record: Record) -> None:
     """ST(i) := ST(i) (operation) ST(0), operands exchanged where `reverse` is 1, then pop."""
     enter(cpu)
     index = u32(destination.number())

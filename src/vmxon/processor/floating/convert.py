@@ -107,7 +107,7 @@ def reciprocal_root_estimate(operand: u64) -> u64:
         return u64(0)
     exponent, significand = unpack(SINGLE, operand)
     middle = ((significand >> 51) | 1) << 51
-    place, root = root_exact(SINGLE.precision, exponent, middle)
+    place, root = root_exact(exponent, middle)
     # The root's 32 leading bits are at least 2^31, so the quotient is in (2^31, 2^32].
     quotient = u64((1 << 63) - 1) // u64(root >> 96)
     return pack(SINGLE, False, -place - 1, quotient << 32)

@@ -58,24 +58,28 @@ def with_denormals_as_zero(source: Format, bits: int, control: int) -> int:
     return bits & source.sign if flush else bits
 
 
-@microcode
-def unpack(source: Format, bits: u64) -> tuple[i32, u64]:
+@inline
+def unpack(source: Format, bits: int) -> tuple[int, int]:
     """Exponent and significand (bit 63 set) of a finite magnitude; a zero has significand 0 and the exponent ABSENT."""
     biased = i32(magnitude(source, bits) >> source.fraction_bits)
     significand = (bits & ((1 << source.fraction_bits) - 1)) << (64 - source.precision)
-    if biased != 0:
-        return biased - source.bias, significand | (1 << 63)
-    if significand == 0:
-        return i32(ABSENT), u64(0)
-    shift = u32(leading_zeros(significand))
-    return i32(source.lowest) - i32(shift), significand << shift
+    if biased == 0:
+        return unpack_small(source, significand)
+    return biased - source.bias, significand | (1 << 63)
 
 
 @microcode
-def pack(target: Format, sign: bool, exponent: i32, significand: u64) -> u64:
+def unpack_small(source: Format, fraction: u64) -> tuple[i32, u64]:
+    """The same for a zero or denormal, whose fraction starts at bit 62."""
+    if fraction == 0:
+        return i32(ABSENT), u64(0)
+    shift = u32(leading_zeros(fraction))
+    return i32(source.lowest) - i32(shift), fraction << shift
+
+
+@inline
+def pack(target: Format, sign: bool, exponent: int, significand: int) -> int:
     """The pattern of what `round_finite` gave."""
     fraction = (significand & ((1 << 63) - 1)) >> (64 - target.precision)
-    biased = u64(exponent + target.bias)
-    if significand >> 63 == 0:
-        biased = u64(0)
+    biased = u64(exponent + target.bias) if (significand >> 63) != 0 else u64(0)
     return (u64(sign) << (target.fraction_bits + target.exponent_bits)) | (biased << target.fraction_bits) | fraction

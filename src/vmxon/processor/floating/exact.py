@@ -2,36 +2,28 @@
 
 from __future__ import annotations
 
-from vmxon.microcode import i32, microcode, u32, u64, u128
+from vmxon.microcode import i32, i64, i128, inline, microcode, u32, u64, u128
 from vmxon.processor.floating.rounding import normalize, shift_right_sticky
 
 
-@microcode
-def add_exact(
-    left_sign: bool, left_exponent: i32, left: u64, right_sign: bool, right_exponent: i32, right: u64
-) -> tuple[bool, i32, u128]:
+@inline
+def add_exact(left_sign: bool, left_exponent: int, left: int, right_sign: bool, right_exponent: int, right: int) -> tuple[bool, int, int]:
     """Signed sum; significands have bit 63 set, or are 0 with the exponent ABSENT. A zero sum has significand 0."""
-    sign = left_sign
-    exponent = left_exponent
-    distance = left_exponent - right_exponent
-    larger = u128(left) << 63
-    smaller = u128(right) << 63
-    if (distance < 0) | ((distance == 0) & (left < right)):
-        sign = right_sign
-        exponent = right_exponent
-        distance = -distance
-        larger = u128(right) << 63
-        smaller = u128(left) << 63
-    smaller = shift_right_sticky(smaller, u32(distance))
+    swap = (left_exponent < right_exponent) | ((left_exponent == right_exponent) & (left < right))
+    sign = right_sign if swap else left_sign
+    exponent = right_exponent if swap else left_exponent
+    distance = right_exponent - left_exponent if swap else left_exponent - right_exponent
+    larger = u128(right if swap else left) << 63
+    smaller = shift_right_sticky(u128(left if swap else right) << 63, u32(distance))
     total = larger + smaller if left_sign == right_sign else larger - smaller
     if total == 0:
         return False, i32(0), u128(0)
-    place, significand = normalize(exponent + 1, total)
-    return sign, place, significand
+    place, result = normalize(exponent + 1, total)
+    return sign, place, result
 
 
-@microcode
-def multiply_exact(left_exponent: i32, left: u64, right_exponent: i32, right: u64) -> tuple[i32, u128]:
+@inline
+def multiply_exact(left_exponent: int, left: int, right_exponent: int, right: int) -> tuple[int, int]:
     """Product of magnitudes, bit 63 set in both."""
     return normalize(left_exponent + right_exponent + 1, u128(left) * u128(right))
 
@@ -62,23 +54,48 @@ def divide_exact(left_exponent: i32, left: u64, right_exponent: i32, right: u64)
 
 
 @microcode
-def root_exact(precision: int, exponent: i32, significand: u64) -> tuple[i32, u128]:
-    """Square root of a magnitude with bit 63 set, good to `precision` bits and two more."""
+def root_of_half(square: u64) -> tuple[u64, u64]:
+    """Integer square root (32 bits) of a number of at least 2^62, and the remainder."""
+    # The first 16 bits one by one, the others by a division (Zimmermann, “Karatsuba Square Root”, 1999).
+    rest = square >> 32
+    root = u64(0)
+    bit = u64(1 << 30)
+    while bit != 0:
+        if rest >= root + bit:
+            rest = rest - (root + bit)
+            root = (root >> 1) + bit
+        else:
+            root = root >> 1
+        bit = bit >> 2
+    dividend = (rest << 16) | ((square >> 16) & 0xFFFF)
+    quotient = dividend // (root << 1)
+    remainder = (((dividend % (root << 1)) << 16) | (square & 0xFFFF)) - quotient * quotient
+    root = (root << 16) + quotient
+    if i64(remainder) < 0:
+        root = root - 1
+        remainder = remainder + (root << 1) + 1
+    return root, remainder
+
+
+@microcode
+def root_exact(exponent: i32, significand: u64) -> tuple[i32, u128]:
+    """Square root of a magnitude with bit 63 set."""
     # The radicand is a fixed-point number below 4: two integer bits above bit 126.
-    radicand = u128(significand) << 63
+    high = significand >> 1
+    low = significand << 63
     if exponent & 1 != 0:
-        radicand = u128(significand) << 64
-    root = u128(0)
-    remainder = u128(0)
-    left = u32(precision + 2)
-    while left != 0:
-        remainder = (remainder << 2) | (radicand >> 126)
-        radicand = radicand << 2
-        trial = (root << 2) | 1
-        root = root << 1
-        if remainder >= trial:
-            remainder = remainder - trial
-            root = root | 1
-        left = left - 1
-    inexact = (remainder | radicand) != 0
-    return exponent >> 1, (root << (126 - precision)) | u128(inexact)
+        high = significand
+        low = u64(0)
+    first, rest = root_of_half(high)
+    # (rest · 2^32 + the next 32 bits) / (2 · first), both halved to stay in 64 bits.
+    following = low >> 32
+    dividend = (rest << 31) + (following >> 1)
+    quotient = dividend // first
+    over = ((dividend % first) << 1) | (following & 1)
+    root = (u128(first) << 32) + u128(quotient)
+    remainder = (u128(over) << 32) - u128(quotient) * u128(quotient)
+    if i128(remainder) < 0:
+        root = root - 1
+        remainder = remainder + (root << 1) + 1
+    # Beyond half of the last bit is where remainder > root; no root lies exactly there.
+    return exponent >> 1, (root << 64) | (u128(remainder > root) << 63) | u128(remainder != 0)

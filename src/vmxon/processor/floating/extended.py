@@ -169,9 +169,7 @@ def calculate_extended(
 
 
 @microcode
-def sum_extended(
-    left_head: u32, left: u64, right_head: u32, right: u64, control: u32, flags: u32
-) -> tuple[u32, u64, u32]:
+def sum_extended(left_head: u32, left: u64, right_head: u32, right: u64, control: u32, flags: u32) -> tuple[u32, u64, u32]:
     """Sum of two numbers that are no NaN."""
     left_infinite = is_infinite(left_head, left)
     right_infinite = is_infinite(right_head, right)
@@ -183,9 +181,7 @@ def sum_extended(
     right_exponent, right_normal = unpack_extended(right_head, right)
     left_sign = is_negative(left_head)
     right_sign = is_negative(right_head)
-    sign, exponent, significand = add_exact(
-        left_sign, left_exponent, left_normal, right_sign, right_exponent, right_normal
-    )
+    sign, exponent, significand = add_exact(left_sign, left_exponent, left_normal, right_sign, right_exponent, right_normal)
     if significand == 0:
         downward = (left_sign != right_sign) & (rounding_mode(control) == DOWNWARD)
         return head_of((left_sign & right_sign) | downward, u32(0)), u64(0), flags
@@ -193,9 +189,7 @@ def sum_extended(
 
 
 @microcode
-def product_extended(
-    left_head: u32, left: u64, right_head: u32, right: u64, control: u32, flags: u32
-) -> tuple[u32, u64, u32]:
+def product_extended(left_head: u32, left: u64, right_head: u32, right: u64, control: u32, flags: u32) -> tuple[u32, u64, u32]:
     """Product of two numbers that are no NaN."""
     sign = is_negative(left_head ^ right_head)
     infinite = is_infinite(left_head, left) | is_infinite(right_head, right)
@@ -213,9 +207,7 @@ def product_extended(
 
 
 @microcode
-def quotient_extended(
-    left_head: u32, left: u64, right_head: u32, right: u64, control: u32, flags: u32
-) -> tuple[u32, u64, u32]:
+def quotient_extended(left_head: u32, left: u64, right_head: u32, right: u64, control: u32, flags: u32) -> tuple[u32, u64, u32]:
     """Quotient of two numbers that are no NaN."""
     sign = is_negative(left_head ^ right_head)
     left_infinite = is_infinite(left_head, left)
@@ -247,14 +239,12 @@ def root_extended(head: u32, significand: u64, control: u32) -> tuple[u32, u64, 
     if is_infinite(head, significand):
         return head, significand, u32(0)
     exponent, normal = unpack_extended(head, significand)
-    place, root = root_exact(EXTENDED.precision, exponent, normal)
+    place, root = root_exact(exponent, normal)
     return finish_extended(False, place, root, control, denormal_flag(head, significand))
 
 
 @microcode
-def compare_extended(
-    signal_quiet: int, left_head: u32, left: u64, right_head: u32, right: u64, denormal: u32
-) -> tuple[u32, u32]:
+def compare_extended(signal_quiet: int, left_head: u32, left: u64, right_head: u32, right: u64, denormal: u32) -> tuple[u32, u32]:
     """LESS, EQUAL, GREATER or UNORDERED, and flags; a quiet NaN is invalid too where `signal_quiet` is 1."""
     if not (is_ordinary(left_head, left) & is_ordinary(right_head, right)):
         loud = is_unsupported(left_head, left) | is_unsupported(right_head, right) | (signal_quiet != 0)

@@ -34,9 +34,7 @@ def quotient_conditions(quotient: u64) -> u32:
 
 
 @microcode
-def remainder_extended(
-    nearest: int, left_head: u32, left: u64, right_head: u32, right: u64, control: u32
-) -> tuple[u32, u64, u32, u32]:
+def remainder_extended(nearest: int, left_head: u32, left: u64, right_head: u32, right: u64, control: u32) -> tuple[u32, u64, u32, u32]:
     """Partial remainder of left / right: head, significand, flags, condition bits.
 
     The quotient is truncated, or rounded to nearest where `nearest` is 1.

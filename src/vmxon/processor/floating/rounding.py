@@ -23,13 +23,11 @@ def rounding_mode(control: int) -> int:
     return (control >> MODE_SHIFT) & 3
 
 
-@microcode
-def shift_right_sticky(significand: u128, count: u32) -> u128:
-    """`significand` shifted right; bit 0 also tells whether a one was lost."""
-    if count >= 128:
-        return u128(significand != 0)
-    kept = significand >> count
-    lost = (kept << count) != significand
+@inline
+def shift_right_sticky(significand: int, count: int) -> int:
+    """A u128 shifted right; bit 0 also tells whether a one was lost."""
+    kept = u128(0) if count >= 128 else significand >> count
+    lost = (significand != 0) if count >= 128 else (kept << count) != significand
     return kept | u128(lost)
 
 
@@ -110,8 +108,8 @@ def round_to_integer(sign: bool, exponent: i32, significand: u64, mode: u32) -> 
     return whole, u32(PRECISION)
 
 
-@microcode
-def normalize(exponent: i32, significand: u128) -> tuple[i32, u128]:
-    """The same number (not zero) with bit 127 set."""
+@inline
+def normalize(exponent: int, significand: int) -> tuple[int, int]:
+    """The same number (i32, u128, not zero) with bit 127 set."""
     shift = u32(leading_zeros(significand))
     return exponent - i32(shift), significand << shift

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from enum import Enum
 
-from vmxon.microcode import i32, inline, microcode, u32, u64, u128
+from vmxon.microcode import inline, microcode, u32, u64
 from vmxon.processor.floating.encoding import (
     is_denormal,
     is_infinite,
@@ -59,8 +59,8 @@ def propagate(target: Format, left: int, right: int) -> tuple[int, int]:
     return chosen | target.quiet, u32(INVALID) if signaling else u32(0)
 
 
-@microcode
-def finish(target: Format, sign: bool, exponent: i32, significand: u128, control: u32, flags: u32) -> tuple[u64, u32]:
+@inline
+def finish(target: Format, sign: bool, exponent: int, significand: int, control: int, flags: int) -> tuple[int, int]:
     """Round and pack an exact result that is not zero."""
     place, rounded, more = round_finite(target, sign, exponent, significand, control)
     return pack(target, sign, place, rounded), flags | (more & ~u32(ROUNDED_UP))
@@ -86,9 +86,7 @@ def calculate(operation: Operation, target: Format, first: u64, second: u64, con
 
 
 @microcode
-def sum_of(
-    target: Format, left_sign: bool, left: u64, right_sign: bool, right: u64, control: u32, flags: u32
-) -> tuple[u64, u32]:
+def sum_of(target: Format, left_sign: bool, left: u64, right_sign: bool, right: u64, control: u32, flags: u32) -> tuple[u64, u32]:
     """Signed sum of two magnitudes that are no NaN."""
     if is_infinite(target, left) | is_infinite(target, right):
         if is_infinite(target, left) & is_infinite(target, right) & (left_sign != right_sign):
@@ -97,9 +95,7 @@ def sum_of(
         return signed(target, infinite_sign, u64(target.infinity)), flags
     left_exponent, left_significand = unpack(target, left)
     right_exponent, right_significand = unpack(target, right)
-    sign, exponent, significand = add_exact(
-        left_sign, left_exponent, left_significand, right_sign, right_exponent, right_significand
-    )
+    sign, exponent, significand = add_exact(left_sign, left_exponent, left_significand, right_sign, right_exponent, right_significand)
     if significand == 0:
         both = left_sign & right_sign
         downward = (left_sign != right_sign) & (rounding_mode(control) == DOWNWARD)
@@ -162,7 +158,7 @@ def square_root(target: Format, operand: u64, control: u32) -> tuple[u64, u32]:
         return source, u32(0)
     flags = u32(DENORMAL) if is_denormal(target, source) else u32(0)
     exponent, significand = unpack(target, source)
-    place, root = root_exact(target.precision, exponent, significand)
+    place, root = root_exact(exponent, significand)
     return finish(target, False, place, root, control, flags)
 
 

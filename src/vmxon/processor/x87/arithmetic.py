@@ -52,13 +52,9 @@ def memory_arithmetic(cpu: Cpu, operation: Operation, reverse: int, other_head: 
         return
     control = u32(cpu.x87_control)
     if reverse == 1:
-        new_head, result, flags = calculate_extended(
-            operation, other_head, other, head(cpu, 0), significand(cpu, 0), control, denormal
-        )
+        new_head, result, flags = calculate_extended(operation, other_head, other, head(cpu, 0), significand(cpu, 0), control, denormal)
     else:
-        new_head, result, flags = calculate_extended(
-            operation, head(cpu, 0), significand(cpu, 0), other_head, other, control, denormal
-        )
+        new_head, result, flags = calculate_extended(operation, head(cpu, 0), significand(cpu, 0), other_head, other, control, denormal)
     if not report(cpu, flags):
         put(cpu, 0, new_head, result)
 
@@ -96,9 +92,7 @@ def scale_top(cpu: Cpu) -> None:
     if is_empty(cpu, 0) | is_empty(cpu, 1):
         underflow(cpu, u32(0), 0)
         return
-    new_head, result, flags = scale_extended(
-        head(cpu, 0), significand(cpu, 0), head(cpu, 1), significand(cpu, 1), u32(cpu.x87_control)
-    )
+    new_head, result, flags = scale_extended(head(cpu, 0), significand(cpu, 0), head(cpu, 1), significand(cpu, 1), u32(cpu.x87_control))
     replace_top(cpu, new_head, result, flags)
 
 

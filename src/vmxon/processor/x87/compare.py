@@ -43,9 +43,7 @@ def conclude(cpu: Cpu, count: int, outcome: u32, flags: u32) -> None:
 
 
 @microcode
-def compare_with(
-    cpu: Cpu, signal_quiet: int, count: int, other_head: u32, other: u64, denormal: u32, other_empty: bool
-) -> None:
+def compare_with(cpu: Cpu, signal_quiet: int, count: int, other_head: u32, other: u64, denormal: u32, other_empty: bool) -> None:
     """Compare ST(0) with a number."""
     if is_empty(cpu, 0) | other_empty:
         conclude(cpu, count, u32(UNORDERED), u32(INVALID | STACK_FAULT))
