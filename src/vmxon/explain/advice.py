@@ -1,0 +1,239 @@
+"""What usually breaks an entry rule, and what to do: one row for each pattern of rule names, the first match counts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from typing import NamedTuple
+
+from vmxon.explain.document import listed
+
+
+class Advice(NamedTuple):
+    """What is usually behind a failure, and how to get rid of it."""
+
+    cause: str
+    action: str
+
+
+ADVICE: tuple[tuple[str, Advice], ...] = (
+    (
+        "*.must_be_one",
+        Advice(
+            "only the wanted controls were written, without those that the processor keeps at 1",
+            "write (wanted | low half) & high half of the capability MSR; with IA32_VMX_BASIC bit 55 use the TRUE MSR",
+        ),
+    ),
+    (
+        "*.may_be_one",
+        Advice(
+            "the control is for a feature that this processor does not have",
+            "test the control's bit in the high half of the capability MSR first, and do without the feature where it is 0",
+        ),
+    ),
+    (
+        "vm_functions.supported",
+        Advice("a VM function that this processor does not have was enabled", "keep to the bits of IA32_VMX_VMFUNC"),
+    ),
+    (
+        "*.needs_*",
+        Advice("a control was set without the one that it stands on", "set both, or clear the first"),
+    ),
+    (
+        "*_msr_*.*",
+        Advice(
+            "the count of an MSR area is not 0 but its address is not that of a list",
+            "write address and count together; count 0 for no list",
+        ),
+    ),
+    (
+        "guest_ia32_fred*",
+        Advice("FRED state was not set up", "write the FRED fields, or clear “load FRED”"),
+    ),
+    (
+        "*.aligned",
+        Advice(
+            "the address of a structure was taken from an allocator that does not align, or a flag was left in it", "allocate a whole page"
+        ),
+    ),
+    (
+        "eptp.*",
+        Advice(
+            "the physical address of the top table was written without its format bits",
+            "write address | 3 << 3 (four levels) | 6 (write-back), and bit 6 only where IA32_VMX_EPT_VPID_CAP bit 21 is 1",
+        ),
+    ),
+    (
+        "guest.cr3.width",
+        Advice(
+            "CR3 came from a MOV operand with bit 63, from a linear address, or was never written",
+            "write the physical address of the guest's top table; clear bit 63",
+        ),
+    ),
+    ("link.*", Advice("the link pointer was never written: after VMCLEAR it is 0, which is an address", "write all ones to it")),
+    (
+        "*.width",
+        Advice(
+            "a linear address was written where a physical one belongs, or the field holds garbage",
+            "translate the address first; check MAXPHYADDR (CPUID 80000008H)",
+        ),
+    ),
+    ("vpid.zero", Advice("“enable VPID” was set before a VPID was chosen", "write a number from 1 to VPID")),
+    (
+        "injection.code*",
+        Advice(
+            "the deliver-error-code bit does not fit the vector",
+            "set bit 11 exactly for hardware exceptions 8, 10–14 and 17 in protected mode",
+        ),
+    ),
+    (
+        "injection.length*",
+        Advice(
+            "software interrupts and exceptions advance RIP by the instruction length",
+            "copy the VM-exit instruction length to the VM-entry one",
+        ),
+    ),
+    (
+        "injection.*",
+        Advice(
+            "the interruption information was put together by hand, or copied from the exit with its bit 12",
+            "bit 31 valid, bits 10:8 type, bits 7:0 vector; clear bit 12 when copying IDT-vectoring information",
+        ),
+    ),
+    (
+        "host.mode.*",
+        Advice("“host address-space size” must say in which mode the hypervisor itself runs", "set it exactly where IA32_EFER.LMA is 1"),
+    ),
+    (
+        "*.cr?.fixed0",
+        Advice(
+            "CR0 or CR4 was written without the bits that VMX operation demands", "OR in the FIXED0 MSR: PE, NE, PG for CR0, VMXE for CR4"
+        ),
+    ),
+    ("*.cr?.fixed1", Advice("CR0 or CR4 has a bit that this processor does not know", "AND with the FIXED1 MSR")),
+    (
+        "guest.cr0.p*",
+        Advice(
+            "a guest was started in real mode or without paging on a processor that needs “unrestricted guest” for it",
+            "enable EPT and unrestricted guest, or start the guest with CR0.PE and CR0.PG set",
+        ),
+    ),
+    (
+        "guest.long.*",
+        Advice("“IA-32e mode guest” was set for a guest that is not in long mode yet", "clear it, or set CR0.PG and CR4.PAE"),
+    ),
+    (
+        "*.efer.*",
+        Advice(
+            "LMA and LME must both follow the mode control, as the processor does not compute them at VM entry",
+            "for a 64-bit guest or host set both, otherwise clear both (0x500)",
+        ),
+    ),
+    (
+        "host_*_selector.rpl",
+        Advice("the selector was copied with its RPL, or from the guest", "clear bits 2:0 of host selectors"),
+    ),
+    ("host_*_selector.ti", Advice("the selector refers to the LDT", "clear bits 2:0 of host selectors")),
+    (
+        "host_tr_selector.null",
+        Advice("the hypervisor never loaded a task register", "make a TSS descriptor in the GDT, run LTR, and write its selector"),
+    ),
+    ("host_*_selector.null", Advice("the field was never written", "write the selector that the hypervisor runs with")),
+    (
+        "*.canonical",
+        Advice(
+            "an address was sign-extended wrongly, or the field was never written",
+            "copy bit 47 (56 with 5-level paging) to all bits above it",
+        ),
+    ),
+    (
+        "guest.tr.*",
+        Advice(
+            "every guest has a task register, even one that never uses it; after VMCLEAR its rights are 0",
+            "write access rights 0x8B (busy TSS, present), limit 0x67, base 0",
+        ),
+    ),
+    (
+        "guest.ldtr.*",
+        Advice("LDTR was left as if usable", "write 0x10000 (unusable) to its access rights, or 0x82 for a real LDT"),
+    ),
+    (
+        "guest.*.granularity*",
+        Advice(
+            "limit and G do not fit: the field holds the limit in bytes",
+            "limit 0xFFFFFFFF needs G = 1; a limit up to 0xFFFFF needs G = 0 unless its low 12 bits are ones",
+        ),
+    ),
+    (
+        "guest.*.v86_*",
+        Advice(
+            "RFLAGS.VM is set for a guest that is not in virtual-8086 mode, or the segments are not real-mode ones",
+            "base = selector × 16, limit 0xFFFF, rights 0xF3",
+        ),
+    ),
+    (
+        "guest.cs.*",
+        Advice(
+            "CS has the rights of a descriptor that was shifted wrongly, or was never written",
+            "0xA09B for 64-bit code, 0xC09B for 32-bit, 0x9B for 16-bit",
+        ),
+    ),
+    (
+        "guest.[sdefg]s.*",
+        Advice(
+            "the rights were never written, or copied from a descriptor whose accessed bit is 0",
+            "0xC093 for flat data, 0x10000 for a register that is not used",
+        ),
+    ),
+    (
+        "guest.rflags.bit_1",
+        Advice("GUEST_RFLAGS was never written", "write 2, with the flags that the guest shall start with"),
+    ),
+    (
+        "guest.rflags.if",
+        Advice("an interrupt was injected while the guest has interrupts off", "set “interrupt-window exiting” and inject at that exit"),
+    ),
+    (
+        "guest.activity.*",
+        Advice(
+            "GUEST_ACTIVITY_STATE was never written or holds what an exit left there",
+            "write 0 (active); after an exit in HLT, 1 wakes by an event only",
+        ),
+    ),
+    (
+        "guest.blocking.*",
+        Advice(
+            "the interruptibility state still shows what blocked at the last exit",
+            "clear blocking by STI and by MOV SS when you advance RIP past an instruction or inject an interrupt",
+        ),
+    ),
+    (
+        "guest.pending_debug.*",
+        Advice(
+            "the single-step trap and RFLAGS.TF disagree",
+            "set bit 14 exactly where TF is 1 and BTF 0 while STI, MOV SS or HLT holds the trap",
+        ),
+    ),
+    (
+        "guest*pdpte*",
+        Advice(
+            "a PAE guest under EPT has its four PDPTEs in the VMCS",
+            "when the guest loads CR3, read the table and write GUEST_PDPTE0–3; bits 2:1 and 8:5 are 0",
+        ),
+    ),
+    (
+        "*.pat",
+        Advice("the PAT field was never written, or holds memory types 2 or 3", "write 0x0007040600070406, or clear the load control"),
+    ),
+)
+
+GENERAL = Advice("the value was computed or copied wrongly", "compare the field with what the section demands")
+
+
+def advice_for(rule: str, unwritten: Sequence[str] = ()) -> Advice:
+    """The advice for a rule by name; `unwritten` fields that it read, since VMCLEAR, explain more than any pattern."""
+    found = next((advice for pattern, advice in ADVICE if fnmatchcase(rule, pattern)), GENERAL)
+    if not unwritten:
+        return found
+    action = "write every field of its area once after VMCLEAR" if found is GENERAL else found.action
+    return Advice(f"{listed(unwritten)} {'was' if len(unwritten) == 1 else 'were'} never written since VMCLEAR", action)
