@@ -186,6 +186,8 @@ def settle_event(cpu: Cpu) -> None:
     if kind == FaultKind.EXCEPTION:
         cpu.memory_latch_count = u64(0)
         cpu.fault_kind = kind
+        # A delivery takes time too: a handler whose first instruction faults must not hold native code for ever.
+        cpu.budget = cpu.budget - 1
         deliver(cpu)
         if cpu.fault_kind == FaultKind.HOST:
             cpu.run_alone = u64(1)

@@ -8,11 +8,12 @@ from vmxon.isa.operands import FormVariant
 from vmxon.isa.table import Form, instruction
 from vmxon.microcode import inline, u64
 from vmxon.processor.events import STI, start_shadow
-from vmxon.processor.exceptions import general_protection
+from vmxon.processor.exceptions import general_protection, undefined_opcode
 from vmxon.processor.flags import read_rflags, write_rflags
 from vmxon.processor.segmentation import SegmentRules, refresh_privilege
 from vmxon.processor.stack import pop, push
 from vmxon.processor.state import ProcessorState as Cpu
+from vmxon.processor.tlb import select_class
 
 IOPL = Rflags.iopl.mask
 ANY_LEVEL_16 = STATUS | Rflags.tf.mask | Rflags.df.mask | Rflags.nt.mask
@@ -85,3 +86,27 @@ def sti(cpu: Cpu) -> None:
         cpu.rflags_other = cpu.rflags_other | Rflags.vif.mask
     else:
         general_protection(cpu, 0)
+
+
+@instruction("CLAC", Form("NP 0F 01 CA"), flow="system", feature="smap")
+def clac(cpu: Cpu) -> None:
+    """Clear RFLAGS.AC: supervisor accesses to user pages fault again (Vol. 2A “CLAC—Clear AC Flag in EFLAGS Register”)."""
+    set_ac(cpu, False)
+
+
+@instruction("STAC", Form("NP 0F 01 CB"), flow="system", feature="smap")
+def stac(cpu: Cpu) -> None:
+    """Set RFLAGS.AC: supervisor accesses to user pages are allowed (Vol. 2B “STAC—Set AC Flag in EFLAGS Register”)."""
+    set_ac(cpu, True)
+
+
+@inline
+def set_ac(cpu: Cpu, on: bool) -> None:
+    """#UD above CPL 0; the TLB class of supervisor accesses follows AC."""
+    if cpu.cpl != 0:
+        undefined_opcode(cpu)
+    if on:
+        cpu.rflags_other = cpu.rflags_other | Rflags.ac.mask
+    else:
+        cpu.rflags_other = cpu.rflags_other & ~u64(Rflags.ac.mask)
+    select_class(cpu)
