@@ -21,6 +21,8 @@ from vmxon.processor.state import ProcessorState as Cpu
 from vmxon.processor.time import ticks
 
 STI, MOV_SS = 1, 2
+NON_ROOT = 2
+"""cpu.vmx_operation of a guest, for which VMX has windows and timers to look at."""
 ACTIVE, HALTED, SHUTDOWN, WAIT_FOR_SIPI = range(4)
 
 
@@ -56,6 +58,8 @@ def service_events(cpu: Cpu) -> bool:
     cpu.attention = u8(0)
     cpu.single_step = u8(0)
     cpu.fault_kind = u32(FaultKind.NONE)
+    if nothing_pending(cpu):
+        return True
     expire_shadows(cpu)
     note_single_step(cpu)
     if cpu.activity == SHUTDOWN:
@@ -79,6 +83,15 @@ def service_events(cpu: Cpu) -> bool:
         return False
     arm_single_step(cpu)
     return True
+
+
+@inline
+def nothing_pending(cpu: Cpu) -> bool:
+    """The usual case, after most changes of RFLAGS: outside non-root operation, no event, no shadow, no trap."""
+    events = cpu.interrupt_line | cpu.acknowledged | cpu.nmi_pending | cpu.init_pending | cpu.deferred | cpu.step_armed
+    state = cpu.activity | (cpu.interruptibility & STI_AND_MOV_SS)
+    flags = (cpu.rflags_other & (Rflags.tf.mask | Rflags.rf.mask)) | cpu.pending_debug
+    return (events | state) == 0 and flags == 0 and cpu.vmx_operation != NON_ROOT
 
 
 @microcode
