@@ -6,6 +6,7 @@ from tests.isa.cases import CODE, CODE_SIZE, DATA, DATA_SIZE, SELECTOR_OF_CODE, 
 from tests.isa.outcome import Outcome
 from vmxon.arch.control import Cr0
 from vmxon.arch.models import MAX
+from vmxon.engine.golden_model import GoldenModel
 from vmxon.engine.native import Engine, Library
 from vmxon.machine.modes import enter_flat_32, enter_long, enter_real, set_segment
 from vmxon.machine.processor import Processor
@@ -39,9 +40,13 @@ def map_areas(engine: Engine, table: int, size: int) -> None:
 class Native:
     """One processor for each mode, reused for every case."""
 
-    def __init__(self, library: Library | None = None) -> None:
+    def __init__(self, library: Library | None = None, golden: bool = False) -> None:
         self.processors = {mode: self._processor(mode, library) for mode in (16, 32, 64)}
         self.clean: dict[int, bytes] = {}
+        if golden:
+            for processor in self.processors.values():
+                engine = processor.engine
+                engine.run = GoldenModel(engine).run  # type: ignore[method-assign]  # the same engine, run in Python
 
     def _processor(self, mode: int, library: Library | None) -> Processor:
         processor = Processor(MAX, MEMORY_SIZE, library)

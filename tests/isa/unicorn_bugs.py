@@ -12,6 +12,8 @@ STACK_FAULT, GENERAL_PROTECTION, PAGE_FAULT = 12, 13, 14
 SEGMENT_FAULTS = (STACK_FAULT, GENERAL_PROTECTION)
 LEGACY = (0x26, 0x2E, 0x36, 0x3E, 0x64, 0x65, 0x66, 0x67, 0xF0, 0xF2, 0xF3)
 
+PREFIXED = ("POPCNT", "TZCNT", "LZCNT", "MOVBE", "CRC32", "ADCX", "BSF", "BSR")
+
 
 @dataclass(frozen=True, slots=True)
 class Bytes:
@@ -93,9 +95,7 @@ KNOWN: tuple[tuple[str, Rule], ...] = (
     ),
     (
         "66H means 16 bits in 16-bit code too, and before REX.W, for rows that other prefixes select",
-        lambda case, code, ours, theirs: (
-            (case.mode == 16 or b"\x66" in code.prefixes) and case.instruction.mnemonic in ("POPCNT", "TZCNT", "LZCNT", "MOVBE", "CRC32", "ADCX", "BSF", "BSR")
-        ),
+        lambda case, code, ours, theirs: (case.mode == 16 or b"\x66" in code.prefixes) and case.instruction.mnemonic in PREFIXED,
     ),
     (
         "66 F3 0F 38 F6 is ADCX",

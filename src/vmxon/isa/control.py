@@ -9,7 +9,7 @@ from vmxon.isa.record import Record
 from vmxon.isa.registers import RCX, step_register
 from vmxon.isa.stack import push_value, release, top_value
 from vmxon.isa.table import Form, instruction
-from vmxon.microcode import inline, select, u64
+from vmxon.microcode import inline, u64
 from vmxon.processor.exceptions import general_protection
 from vmxon.processor.flags import condition, zero
 from vmxon.processor.segmentation import canonical
@@ -79,7 +79,8 @@ def near_target(cpu: Cpu, form: FormVariant, target: int) -> int:
     offset = u64(target)
     outside = not canonical(cpu, offset)
     if not form.long:
-        outside = select(cpu.code_size == CodeSize.BITS64, outside, offset > u64(cpu.segments[Segment.CS].limit))
+        beyond = offset > u64(cpu.segments[Segment.CS].limit)
+        outside = beyond if cpu.code_size != CodeSize.BITS64 else outside
     if outside:
         general_protection(cpu, 0)
     return offset
