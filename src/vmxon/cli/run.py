@@ -47,9 +47,7 @@ def start(options: RunOptions) -> int:
         image = load_files(program.kernel, machine.memory, program.append, modules)
     show_build_progress(sys.stderr)
     console = GuestConsole(machine)
-    guest = VirtualMachine(
-        model, machine.memory, serial=console.serial, debug_console=console.debug_console, drives=drives
-    )
+    guest = VirtualMachine(model, machine.memory, serial=console.serial, debug_console=console.debug_console, drives=drives)
     guest.interactive = sys.stdin.isatty()
     guest.load(image)
     started = time.monotonic()
