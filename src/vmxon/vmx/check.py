@@ -62,7 +62,7 @@ class MachineView(EntryView):
 @staged
 def machine_view(translator: Translator, cpu: StateRef) -> MachineView:
     """The view of this processor."""
-    return MachineView(cpu)  # type: ignore[arg-type]  # at compile time a reference stands for the state
+    return MachineView(cpu)
 
 
 @inline

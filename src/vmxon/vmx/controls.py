@@ -27,9 +27,7 @@ class PinBased(Word, width=32):
 class PrimaryProcessorBased(Word, width=32):
     """Primary processor-based VM-execution controls (Table 25-6)."""
 
-    interrupt_window_exiting = control(
-        2, "interrupt-window exiting", "exits as soon as an interrupt could be delivered"
-    )
+    interrupt_window_exiting = control(2, "interrupt-window exiting", "exits as soon as an interrupt could be delivered")
     use_tsc_offsetting = control(3, "use TSC offsetting", "the guest's TSC is the real one plus the TSC offset")
     hlt_exiting = control(7, "HLT exiting", "HLT exits")
     invlpg_exiting = control(9, "INVLPG exiting", "INVLPG exits, and so does INVPCID")
@@ -50,9 +48,7 @@ class PrimaryProcessorBased(Word, width=32):
     use_msr_bitmaps = control(28, "use MSR bitmaps", "the MSR bitmaps decide which MSRs exit; otherwise all do")
     monitor_exiting = control(29, "MONITOR exiting", "MONITOR exits")
     pause_exiting = control(30, "PAUSE exiting", "PAUSE exits")
-    activate_secondary = control(
-        31, "activate secondary controls", "the secondary controls count; otherwise they are 0"
-    )
+    activate_secondary = control(31, "activate secondary controls", "the secondary controls count; otherwise they are 0")
 
 
 class SecondaryProcessorBased(Word, width=32):
@@ -69,9 +65,7 @@ class SecondaryProcessorBased(Word, width=32):
     apic_register_virtualization = control(
         8, "APIC-register virtualization", "reads of most APIC registers come from the virtual-APIC page"
     )
-    virtual_interrupt_delivery = control(
-        9, "virtual-interrupt delivery", "the processor delivers virtual interrupts by itself"
-    )
+    virtual_interrupt_delivery = control(9, "virtual-interrupt delivery", "the processor delivers virtual interrupts by itself")
     pause_loop_exiting = control(10, "PAUSE-loop exiting", "a tight loop of PAUSE at CPL 0 exits")
     rdrand_exiting = control(11, "RDRAND exiting", "RDRAND exits")
     enable_invpcid = control(12, "enable INVPCID", "INVPCID works; otherwise it raises #UD")
@@ -87,12 +81,8 @@ class SecondaryProcessorBased(Word, width=32):
     mode_based_execute = control(
         22, "mode-based execute control for EPT", "EPT has separate fetch permissions for supervisor and user pages"
     )
-    sub_page_write_permissions = control(
-        23, "sub-page write permissions for EPT", "EPT write permission can be given for 128-byte pieces"
-    )
-    pt_guest_physical = control(
-        24, "Intel PT uses guest physical addresses", "EPT translates the addresses of processor trace"
-    )
+    sub_page_write_permissions = control(23, "sub-page write permissions for EPT", "EPT write permission can be given for 128-byte pieces")
+    pt_guest_physical = control(24, "Intel PT uses guest physical addresses", "EPT translates the addresses of processor trace")
     use_tsc_scaling = control(25, "use TSC scaling", "the TSC multiplier applies before the offset")
     enable_user_wait_and_pause = control(26, "enable user wait and pause", "TPAUSE, UMONITOR and UMWAIT work")
     enable_pconfig = control(27, "enable PCONFIG", "PCONFIG works as its bitmap says")
@@ -123,9 +113,7 @@ class PrimaryExit(Word, width=32):
     save_debug_controls = control(2, "save debug controls", "DR7 and IA32_DEBUGCTL are saved")
     host_address_space_size = control(9, "host address-space size", "the host runs in 64-bit mode")
     load_perf_global_ctrl = control(12, "load IA32_PERF_GLOBAL_CTRL", "that MSR is loaded for the host")
-    acknowledge_interrupt = control(
-        15, "acknowledge interrupt on exit", "the interrupt that exits is acknowledged and its vector saved"
-    )
+    acknowledge_interrupt = control(15, "acknowledge interrupt on exit", "the interrupt that exits is acknowledged and its vector saved")
     save_pat = control(18, "save IA32_PAT", "that MSR is saved")
     load_pat = control(19, "load IA32_PAT", "that MSR is loaded for the host")
     save_efer = control(20, "save IA32_EFER", "that MSR is saved")
@@ -148,9 +136,7 @@ class SecondaryExit(Word, width=64):
     save_fred = control(0, "save FRED", "the FRED registers are saved")
     load_fred = control(1, "load FRED", "the FRED registers are loaded for the host")
     load_spec_ctrl = control(2, "load IA32_SPEC_CTRL", "that MSR is loaded for the host")
-    prematurely_busy_shadow_stack = control(
-        3, "prematurely busy shadow stack", "exits that leave a shadow stack busy too early say so"
-    )
+    prematurely_busy_shadow_stack = control(3, "prematurely busy shadow stack", "exits that leave a shadow stack busy too early say so")
 
 
 class Entry(Word, width=32):

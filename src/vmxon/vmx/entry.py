@@ -22,9 +22,9 @@ from vmxon.vmx.fields import VmcsField
 from vmxon.vmx.intercept_events import pin
 from vmxon.vmx.intercepts import primary
 from vmxon.vmx.msr_area import load_msr_area
+from vmxon.vmx.preemption import start_timer
 from vmxon.vmx.results import fail_invalid, fail_valid
 from vmxon.vmx.rules import Area
-from vmxon.vmx.preemption import start_timer
 from vmxon.vmx.state import Operation, VmcsCache, has_vmcs, read_field
 
 MOV_SS_BLOCKING = 2

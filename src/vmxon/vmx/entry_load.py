@@ -8,8 +8,9 @@ from vmxon.processor.flags import STATUS, write_status
 from vmxon.processor.segmentation import refresh_mode, refresh_segments
 from vmxon.processor.state import FaultKind
 from vmxon.processor.state import ProcessorState as Cpu
-from vmxon.processor.tlb import invalidate_all, invalidate_everything
+from vmxon.processor.tlb import drop_vpid, invalidate_everything
 from vmxon.vmx.controls import Entry, SecondaryProcessorBased
+from vmxon.vmx.events import PendingDebugExceptions
 from vmxon.vmx.exit_load import CR0_KEPT
 from vmxon.vmx.exit_save import REGISTERS, RSP
 from vmxon.vmx.fields import VmcsField
@@ -18,6 +19,8 @@ from vmxon.vmx.state import read_field
 
 RIGHTS = 0x1_F0FF
 """Access rights without the reserved bits."""
+DELIVERED = PendingDebugExceptions.enabled_breakpoint.mask | PendingDebugExceptions.bs.mask
+"""Either bit makes the pending debug exceptions a #DB (Vol. 3C §27.7.3 “Delivery of Pending Debug Exceptions after VM Entry”)."""
 DR7_ZEROS = 1 << 12 | 3 << 14
 
 
@@ -50,16 +53,19 @@ def load_guest_state(cpu: Cpu) -> None:
     cpu.activity = u8(read_field(cpu, VmcsField.GUEST_ACTIVITY_STATE))
     cpu.interruptibility = u8(read_field(cpu, VmcsField.GUEST_INTERRUPTIBILITY_STATE))
     cpu.pending_debug = read_field(cpu, VmcsField.GUEST_PENDING_DEBUG_EXCEPTIONS)
+    if cpu.pending_debug & DELIVERED == 0:
+        # Breakpoint conditions that DR7 does not enable raise nothing.
+        cpu.pending_debug = u64(0)
     cpu.step_armed = u8(0)
     cpu.delivering = u8(0)
     cpu.fault_kind = u32(FaultKind.NONE)
     load_pdptes(cpu)
-    refresh_mode(cpu)
-    refresh_segments(cpu)
     if cpu.tlb_policy != 0:
         invalidate_everything(cpu)
     elif cpu.vmx_secondary & SecondaryProcessorBased.enable_vpid.mask == 0:
-        invalidate_all(cpu)
+        drop_vpid(cpu, u64(0))
+    refresh_mode(cpu)
+    refresh_segments(cpu)
 
 
 @microcode

@@ -95,13 +95,9 @@ def misconfigured(cpu: Cpu, entry: u64, shift: u64, leaf: bool) -> bool:
         if shift == TOP_SHIFT:
             reserved = reserved | EptPage.page_size.mask
         return entry & reserved != 0
-    if shift == 30 and (
-        capabilities & EptVpidCapabilities.pages_1g.mask == 0 or entry & MUST_BE_ZERO[EptPage1G] != 0
-    ):
+    if shift == 30 and (capabilities & EptVpidCapabilities.pages_1g.mask == 0 or entry & MUST_BE_ZERO[EptPage1G] != 0):
         return True
-    if shift == 21 and (
-        capabilities & EptVpidCapabilities.pages_2m.mask == 0 or entry & MUST_BE_ZERO[EptPage2M] != 0
-    ):
+    if shift == 21 and (capabilities & EptVpidCapabilities.pages_2m.mask == 0 or entry & MUST_BE_ZERO[EptPage2M] != 0):
         return True
     return u64(RESERVED_TYPES) >> (entry >> EptPage.memory_type.low & 7) & 1 != 0
 

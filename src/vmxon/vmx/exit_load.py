@@ -10,7 +10,7 @@ from vmxon.processor.flags import write_status
 from vmxon.processor.segmentation import refresh_mode, refresh_segments
 from vmxon.processor.state import FaultKind, Segment
 from vmxon.processor.state import ProcessorState as Cpu
-from vmxon.processor.tlb import invalidate_all, invalidate_everything
+from vmxon.processor.tlb import drop_vpid, invalidate_everything
 from vmxon.vmx.controls import PinBased, PrimaryExit, SecondaryProcessorBased
 from vmxon.vmx.exit_save import ALL_ONES, RSP, exit_control
 from vmxon.vmx.fields import VmcsField
@@ -48,12 +48,12 @@ def load_host_state(cpu: Cpu) -> bool:
     cpu.activity = u8(0)
     cpu.pending_debug = u64(0)
     cpu.step_armed = u8(0)
-    refresh_mode(cpu)
-    refresh_segments(cpu)
     if cpu.tlb_policy != 0:
         invalidate_everything(cpu)
     elif not kept_vpid:
-        invalidate_all(cpu)
+        drop_vpid(cpu, u64(0))
+    refresh_mode(cpu)
+    refresh_segments(cpu)
     if not long_host and cpu.cr4 & Cr4.pae.mask != 0:
         return load_host_pdptes(cpu)
     return True

@@ -20,8 +20,7 @@ from vmxon.processor.slots import (
 from vmxon.processor.state import HostRequest
 from vmxon.processor.state import ProcessorState as Cpu
 from vmxon.processor.time import ticks
-from vmxon.vmx.controls import PinBased
-from vmxon.vmx.controls import PrimaryExit
+from vmxon.vmx.controls import PinBased, PrimaryExit
 from vmxon.vmx.controls import PrimaryProcessorBased as Primary
 from vmxon.vmx.events import EventType
 from vmxon.vmx.exit import HAS_CODE, KIND, VALID, nmi_unblocking, non_root, vm_exit
@@ -163,7 +162,7 @@ def windows(cpu: Cpu) -> u64:
     taken = False
     if cpu.event_stage == EventStage.BEFORE_TRAPS:
         cpu.vmx_iret = u8(0)
-        taken = monitor_trap(cpu)
+        taken = monitor_trap(cpu) or init_signal(cpu)
     elif cpu.event_stage == EventStage.BEFORE_NMI:
         taken = timer_expired(cpu) or nmi_window(cpu)
     else:
@@ -192,6 +191,15 @@ def monitor_trap(cpu: Cpu) -> bool:
         cpu.vmx_monitor_rip = cpu.rip
         look_again(cpu)
     return False
+
+
+@microcode
+def init_signal(cpu: Cpu) -> bool:
+    """INIT exits, but for a guest that waits for SIPI, where it is lost."""
+    if cpu.init_pending == 0:
+        return False
+    cpu.init_pending = u8(0)
+    return cpu.activity != WAIT_FOR_SIPI and plain_exit(cpu, u32(ExitReason.INIT_SIGNAL))
 
 
 @microcode

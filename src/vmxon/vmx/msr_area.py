@@ -22,10 +22,7 @@ TIME_STAMP_COUNTER = 0x10
 def never_in_list(index: int) -> bool:
     """MSRs that no list may name: x2APIC registers, what belongs to SMM, and what a microcode update uses."""
     return (
-        (index >= X2APIC_FIRST and index <= X2APIC_LAST)
-        or index == SMM_MONITOR_CTL
-        or index == UPDATE_TRIGGER
-        or index == UPDATE_SIGNATURE
+        (index >= X2APIC_FIRST and index <= X2APIC_LAST) or index == SMM_MONITOR_CTL or index == UPDATE_TRIGGER or index == UPDATE_SIGNATURE
     )
 
 

@@ -108,4 +108,3 @@ def active_vmcss(memory: Memory) -> dict[int, VmcsCache]:
 def field_values(cache: VmcsCache) -> dict[VmcsField, int]:
     """Every field of a cached VMCS, for Python."""
     return {field: cache.fields[field.slot] for field in SLOTS}
-

@@ -86,9 +86,7 @@ def rule(
                 raise TypeError(f"entry rule {title} is defined twice")
             fields = tuple(VmcsField(field) for field in _resolve(reads, subject))
             rows = tuple(str(key) for key in _resolve(keys, subject))
-            RULES.append(
-                EntryRule(len(RULES) + 1, title, area, section, rows, fields, qualification, predicate, subject)
-            )
+            RULES.append(EntryRule(len(RULES) + 1, title, area, section, rows, fields, qualification, predicate, subject))
         return inline(predicate)
 
     return add

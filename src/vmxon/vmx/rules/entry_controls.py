@@ -137,9 +137,7 @@ def injected_code_is_short(entry: EntryView) -> bool:
 def software_event(entry: EntryView) -> bool:
     """The injected event is one that an instruction raises, so that it has an instruction length."""
     return injecting(entry) and (
-        event_type(entry) == SOFTWARE_INTERRUPT
-        or event_type(entry) == PRIVILEGED_EXCEPTION
-        or event_type(entry) == SOFTWARE_EXCEPTION
+        event_type(entry) == SOFTWARE_INTERRUPT or event_type(entry) == PRIVILEGED_EXCEPTION or event_type(entry) == SOFTWARE_EXCEPTION
     )
 
 

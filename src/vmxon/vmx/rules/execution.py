@@ -76,13 +76,9 @@ STRUCTURES = (
     Structure(Field.IO_BITMAP_B_ADDRESS, PrimaryProcessorBased.use_io_bitmaps, "27.2.1.1#8", "27.2.1.1#9"),
     Structure(Field.MSR_BITMAP_ADDRESS, PrimaryProcessorBased.use_msr_bitmaps, "27.2.1.1#10", "27.2.1.1#11"),
     Structure(Field.VIRTUAL_APIC_ADDRESS, PrimaryProcessorBased.use_tpr_shadow, "27.2.1.1#12", "27.2.1.1#13"),
-    Structure(
-        Field.APIC_ACCESS_ADDRESS, SecondaryProcessorBased.virtualize_apic_accesses, "27.2.1.1#18", "27.2.1.1#19"
-    ),
+    Structure(Field.APIC_ACCESS_ADDRESS, SecondaryProcessorBased.virtualize_apic_accesses, "27.2.1.1#18", "27.2.1.1#19"),
     Structure(Field.POSTED_INTERRUPT_DESCRIPTOR_ADDRESS, PinBased.posted_interrupts, "27.2.1.1#29", "27.2.1.1#30", 64),
-    Structure(
-        Field.PID_POINTER_TABLE_ADDRESS, TertiaryProcessorBased.ipi_virtualization, "27.2.1.1#31", "27.2.1.1#32", 8
-    ),
+    Structure(Field.PID_POINTER_TABLE_ADDRESS, TertiaryProcessorBased.ipi_virtualization, "27.2.1.1#31", "27.2.1.1#32", 8),
     Structure(Field.PML_ADDRESS, SecondaryProcessorBased.enable_pml, "27.2.1.1#50", "27.2.1.1#51"),
     Structure(Field.SPPTP, SecondaryProcessorBased.sub_page_write_permissions, "27.2.1.1#52", "27.2.1.1#53"),
     Structure(Field.EPTP_LIST_ADDRESS, VmFunctions.eptp_switching, "27.2.1.1#62", "27.2.1.1#63"),
@@ -94,12 +90,8 @@ STRUCTURES = (
         "27.2.1.1#66",
         "27.2.1.1#67",
     ),
-    Structure(
-        Field.LOW_PASID_DIRECTORY_ADDRESS, SecondaryProcessorBased.pasid_translation, "27.2.1.1#69", "27.2.1.1#70"
-    ),
-    Structure(
-        Field.HIGH_PASID_DIRECTORY_ADDRESS, SecondaryProcessorBased.pasid_translation, "27.2.1.1#69", "27.2.1.1#70"
-    ),
+    Structure(Field.LOW_PASID_DIRECTORY_ADDRESS, SecondaryProcessorBased.pasid_translation, "27.2.1.1#69", "27.2.1.1#70"),
+    Structure(Field.HIGH_PASID_DIRECTORY_ADDRESS, SecondaryProcessorBased.pasid_translation, "27.2.1.1#69", "27.2.1.1#70"),
 )
 """What the processor finds through a physical address in the VMCS."""
 
@@ -140,9 +132,7 @@ def tpr_threshold_not_above_vtpr(entry: EntryView) -> bool:
 @inline
 def threshold_counts(entry: EntryView) -> bool:
     """The processor compares the TPR threshold with the virtual TPR."""
-    return entry.has(PrimaryProcessorBased.use_tpr_shadow) and not entry.has(
-        SecondaryProcessorBased.virtual_interrupt_delivery
-    )
+    return entry.has(PrimaryProcessorBased.use_tpr_shadow) and not entry.has(SecondaryProcessorBased.virtual_interrupt_delivery)
 
 
 EPT, TPR_SHADOW = SecondaryProcessorBased.enable_ept, PrimaryProcessorBased.use_tpr_shadow
@@ -183,9 +173,7 @@ def dependence_is_met(entry: EntryView, pair: Dependence) -> bool:
 @rule("x2apic.excludes_apic_accesses", CONTROLS, EXECUTION, ("27.2.1.1#24",), (PRIMARY, SECONDARY))
 def apic_modes_exclude_each_other(entry: EntryView) -> bool:
     """“virtualize x2APIC mode” and “virtualize APIC accesses” are not both 1."""
-    return not entry.has(SecondaryProcessorBased.virtualize_x2apic_mode) or not entry.has(
-        SecondaryProcessorBased.virtualize_apic_accesses
-    )
+    return not entry.has(SecondaryProcessorBased.virtualize_x2apic_mode) or not entry.has(SecondaryProcessorBased.virtualize_apic_accesses)
 
 
 @rule(
@@ -197,9 +185,7 @@ def apic_modes_exclude_each_other(entry: EntryView) -> bool:
 )
 def notification_vector_is_a_vector(entry: EntryView) -> bool:
     """Under “process posted interrupts”, the notification vector is not above 255."""
-    return (
-        not entry.has(PinBased.posted_interrupts) or entry.field(Field.POSTED_INTERRUPT_NOTIFICATION_VECTOR) >> 8 == 0
-    )
+    return not entry.has(PinBased.posted_interrupts) or entry.field(Field.POSTED_INTERRUPT_NOTIFICATION_VECTOR) >> 8 == 0
 
 
 @rule(
@@ -280,10 +266,7 @@ def eptp_walk_supported(entry: EntryView, eptp: int) -> bool:
 @inline
 def eptp_flags_supported(entry: EntryView, eptp: int) -> bool:
     """Accessed and dirty flags are off, or the processor has them."""
-    return (
-        eptp & EptPointer.accessed_dirty.mask == 0
-        or entry.capability(EPT_CAPABILITIES) & EptVpidCapabilities.accessed_dirty.mask != 0
-    )
+    return eptp & EptPointer.accessed_dirty.mask == 0 or entry.capability(EPT_CAPABILITIES) & EptVpidCapabilities.accessed_dirty.mask != 0
 
 
 @inline
@@ -335,15 +318,10 @@ def tsc_multiplier_is_not_zero(entry: EntryView) -> bool:
 @rule("apic_timer.rdtsc", CONTROLS, EXECUTION, ("27.2.1.1#72",), (PRIMARY, TERTIARY))
 def apic_timer_excludes_rdtsc_exiting(entry: EntryView) -> bool:
     """“APIC-timer virtualization” and “RDTSC exiting” are not both 1."""
-    return not entry.has(TertiaryProcessorBased.apic_timer_virtualization) or not entry.has(
-        PrimaryProcessorBased.rdtsc_exiting
-    )
+    return not entry.has(TertiaryProcessorBased.apic_timer_virtualization) or not entry.has(PrimaryProcessorBased.rdtsc_exiting)
 
 
 @rule("apic_timer.vector", CONTROLS, EXECUTION, ("27.2.1.1#73",), (PRIMARY, TERTIARY, Field.VIRTUAL_TIMER_VECTOR))
 def timer_vector_is_a_vector(entry: EntryView) -> bool:
     """Under “APIC-timer virtualization”, the virtual timer vector is not above 255."""
-    return (
-        not entry.has(TertiaryProcessorBased.apic_timer_virtualization)
-        or entry.field(Field.VIRTUAL_TIMER_VECTOR) >> 8 == 0
-    )
+    return not entry.has(TertiaryProcessorBased.apic_timer_virtualization) or entry.field(Field.VIRTUAL_TIMER_VECTOR) >> 8 == 0

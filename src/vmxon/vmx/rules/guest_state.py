@@ -102,9 +102,7 @@ def guest_ssp_high_bits_are_alike(entry: EntryView) -> bool:
     return not entry.has(Entry.load_cet_state) or entry.alike_above(entry.field(Field.GUEST_SSP))
 
 
-@rule(
-    "guest.ssp.width", GUEST, GUEST_POINTERS, ("27.3.1.4#10",), (ENTRY, Field.GUEST_CS_ACCESS_RIGHTS, Field.GUEST_SSP)
-)
+@rule("guest.ssp.width", GUEST, GUEST_POINTERS, ("27.3.1.4#10",), (ENTRY, Field.GUEST_CS_ACCESS_RIGHTS, Field.GUEST_SSP))
 def guest_ssp_is_32_bit(entry: EntryView) -> bool:
     """GUEST_SSP bits 63:32 are 0 outside 64-bit mode, as entry loads CET state."""
     return not entry.has(Entry.load_cet_state) or code_64(entry) or entry.field(Field.GUEST_SSP) >> 32 == 0
@@ -365,7 +363,7 @@ def pdptes_in_memory_are_valid(entry: EntryView) -> bool:
     if not pae_guest(entry) or entry.has(SecondaryProcessorBased.enable_ept):
         return True
     table = entry.field(Field.GUEST_CR3) & 0xFFFF_FFE0
-    for index in range(4):
+    for index in range(4):  # noqa: SIM110  all() is no microcode
         if not pdpte_valid(entry, entry.quad(table + 8 * index)):
             return False
     return True
