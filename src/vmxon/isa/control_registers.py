@@ -77,15 +77,18 @@ def read_control(cpu: Cpu, number: u8, gpr: u64) -> u64:
 
 @microcode
 def debug_register(cpu: Cpu, number: u8, gpr: u64, direction: int) -> u64:
-    """Which of DR0–DR3, DR6, DR7 is meant, after #UD, the VM exit and the general-detect #DB (Vol. 3B §18.2.4)."""
+    """Which of DR0–DR3, DR6, DR7 is meant, after #UD, the VM exit and the general-detect #DB (Vol. 3B §18.2.4).
+
+    The VM exit outranks the #UD of DR4 and DR5 under CR4.DE and the #GP of CPL > 0.
+    """
     if number > 7:
         undefined_opcode(cpu)
+    intercept(cpu, Intercept.MOV_DR, u64(number) | gpr << 8 | direction)
     if number & 6 == 4:
         if cpu.cr4 & Cr4.de.mask != 0:
             undefined_opcode(cpu)
     if cpu.cpl != 0:
         general_protection(cpu, 0)
-    intercept(cpu, Intercept.MOV_DR, u64(number) | gpr << 8 | direction)
     if cpu.dr[7] & Dr7.gd.mask != 0:
         raise_debug(cpu, u64(Dr6.bd.mask))
     return u64(number | 2) if number & 6 == 4 else u64(number)
