@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
-from tests.harness import CODE, DATA, Bench, assemble
+from tests.harness import DATA, Bench, assemble
 from tests.isa.vector.world import MEMORY, World
 from vmxon.processor.state import HostRequest
 
@@ -86,6 +86,3 @@ class Subject:
 def subject() -> Subject:
     """The processor that all tests of one process share."""
     return Subject()
-
-
-__all__ = ["CODE", "Subject", "subject"]
