@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import TypeVar
 
-from vmxon.arch.bits import Word
+from vmxon.arch.bits import Bits, Word
 from vmxon.arch.control import Cr0, Cr3, Cr4, Dr7, Efer
 from vmxon.arch.exceptions import PageFaultErrorCode, Vector
 from vmxon.arch.flags import Rflags
@@ -111,7 +111,7 @@ def parts(layout: type[Word], value: int, *, every: bool = False) -> tuple[Part,
     for bits in layout.layout.fields:
         raw = bits.get(value)
         if raw or every:
-            found.append((bits.low, Part(place(bits.high, bits.low), label(layout, bits.title), raw, _meaning(bits.read, raw, bits.doc))))
+            found.append((bits.low, Part(place(bits.high, bits.low), label(layout, bits), raw, _meaning(bits.read, raw, bits.doc))))
     ones = DEFAULT1.get(layout, 0)
     reserved = value & layout.layout.reserved & (-1 if every else ~ones)
     for bit in range(layout.layout.width):
@@ -126,11 +126,11 @@ def place(high: int, low: int) -> str:
     return f"bit {low}" if high == low else f"bits {high}:{low}"
 
 
-def label(layout: type[Word], title: str) -> str:
+def label(layout: type[Word], bits: Bits[object]) -> str:
     """Name of some bits as the manual writes it."""
     if layout in REGISTERS:
-        return title.upper().rstrip("_")
-    return title.replace("_", " ")
+        return bits.title.upper().rstrip("_")
+    return bits.title if bits.title != bits.name else bits.name.replace("_", " ")
 
 
 def _meaning(read: Callable[[int], object], raw: int, doc: str) -> str:
@@ -161,7 +161,7 @@ def bit_names(layout: type[Word], mask: int) -> list[str]:
     for bit in range(layout.layout.width):
         if mask >> bit & 1:
             bits = layout.layout.at(bit)
-            names.append(f"{bit} (“{label(layout, bits.title)}”)" if bits else f"{bit} (reserved)")
+            names.append(f"{bit} (“{label(layout, bits)}”)" if bits else f"{bit} (reserved)")
     return names
 
 

@@ -10,7 +10,7 @@ from vmxon.arch.control import Cr0, Cr4
 from vmxon.arch.msr import MSRS
 from vmxon.arch.msr_vmx import VmxBasic
 from vmxon.explain.advice import Advice, advice_for
-from vmxon.explain.decode import Part, bit_names, brief, layout_of, number, parts
+from vmxon.explain.decode import BRIEF, Part, bit_names, brief, layout_of, number, parts
 from vmxon.explain.document import Block, Document, Json, Line, Shown, Style, Table, counted, listed
 from vmxon.explain.record import EntryRecord, Findings, Writer, examine
 from vmxon.vmx.controls import Entry, PinBased, PrimaryExit, PrimaryProcessorBased
@@ -69,8 +69,8 @@ class Failure:
     """Which bits are wrong, where the rule compares with a capability MSR."""
     advice: Advice
 
-    def blocks(self, position: int, *, certain: bool) -> Iterator[Block]:
-        """What a reader sees of it."""
+    def blocks(self, position: int, shown: set[VmcsField], *, certain: bool) -> Iterator[Block]:
+        """What a reader sees of it; the bits of fields that were `shown` before are left out."""
         rule = self.rule
         first = position == 1
         verdict = f" (hardware {'reports' if certain else 'may report'} this one)" if first else ""
@@ -81,7 +81,9 @@ class Failure:
             yield Line(_assignment(state), 2)
             if state.origin:
                 yield Line(state.origin, 3, Style.QUIET)
-            yield from (_part_line(part) for part in state.parts)
+            if state.which not in shown:
+                yield from (_part_line(part) for part in state.parts)
+            shown.add(state.which)
         yield from (Line(text, 2, Style.BAD) for text in self.offending)
         yield Line(f"Usual cause: {self.advice.cause}.", 2)
         yield Line(f"What to do: {self.advice.action}.", 2, Style.GOOD)
@@ -110,7 +112,7 @@ def _part_line(part: Part) -> Line:
 
 def _assignment(state: FieldState) -> str:
     text = f"{state.which.name} = {number(state.value, state.which.bits)}"
-    return f"{text}: {state.summary}" if state.summary else text
+    return f"{text}: {state.summary}" if state.which in BRIEF or (state.summary and not state.parts) else text
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,8 +150,9 @@ class Explanation(Shown):
         blocks: list[Block] = []
         if self.failures:
             blocks.append(Line(f"{counted(len(self.failures), 'rule')} of {len(RULES)} broken", 0, Style.HEADING))
+            shown: set[VmcsField] = set()
             for position, failure in enumerate(self.failures, 1):
-                blocks += failure.blocks(position, certain=self.certain)
+                blocks += failure.blocks(position, shown, certain=self.certain)
             if not self.certain:
                 blocks.append(Line("A rule that cannot be told comes earlier in the book; hardware may report that one instead.", 1))
         if self.unwritten:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, cast
 
 from vmxon.arch.cpuid import Model
 from vmxon.arch.msr import MSRS
@@ -27,6 +27,38 @@ NOT_IN_CAPABILITIES: dict[str, str] = {
 
 class Unknown(LookupError):
     """A rule asked for something that the record does not have."""
+
+
+class UnknownNumber:
+    """A number that is not known: computing with it gives another one, deciding by it raises `Unknown`.
+
+    So a rule whose control is 0 holds, whatever the field that the control governs.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def _same(self, _: object) -> UnknownNumber:
+        return self
+
+    __and__ = __or__ = __xor__ = __add__ = __sub__ = __mul__ = __lshift__ = __rshift__ = _same
+    __rand__ = __ror__ = __rxor__ = __radd__ = __rsub__ = __rmul__ = __rlshift__ = __rrshift__ = _same
+    __lt__ = __le__ = __gt__ = __ge__ = _same
+    __hash__ = None  # type: ignore[assignment]  # equality does not answer
+
+    def __eq__(self, other: object) -> bool:
+        return cast(bool, self)
+
+    def __ne__(self, other: object) -> bool:
+        return cast(bool, self)
+
+    def __invert__(self) -> UnknownNumber:
+        return self
+
+    def __bool__(self) -> bool:
+        raise Unknown(self.name)
+
+    __int__ = __index__ = __bool__
 
 
 class BySlot(Protocol):
@@ -81,26 +113,22 @@ class EntryRecord:
 
 
 class KnownView(EntryView):
-    """The entry view over a record; raises `Unknown` where a rule reads what is not there."""
+    """The entry view over a record; what is not there is an `UnknownNumber`."""
 
     def __init__(self, record: EntryRecord) -> None:
         self.record = record
 
     def field(self, which: VmcsField) -> int:
-        if which not in self.record.fields:
-            raise Unknown(which.name)
-        return self.record.fields[which]
+        return self._known(self.record.fields.get(which), which.name)
 
     def capability(self, address: int) -> int:
-        if address not in self.record.capabilities:
-            raise Unknown(MSRS[address].name)
-        return self.record.capabilities[address]
+        return self._known(self.record.capabilities.get(address), MSRS[address].name)
 
     def efer(self) -> int:
         return self._known(self.record.efer, "IA32_EFER of the host")
 
     def cr3(self) -> int:
-        raise Unknown("CR3 of the host")
+        return self._known(None, "CR3 of the host")
 
     def vmcs_pointer(self) -> int:
         return self._known(self.record.pointer, "the address of the VMCS")
@@ -115,8 +143,9 @@ class KnownView(EntryView):
         return self.quad(address) & 0xFFFF_FFFF
 
     def quad(self, address: int) -> int:
-        if self.record.read_quad is None:
-            raise Unknown(f"memory at {address:#x}")
+        place: object = address
+        if self.record.read_quad is None or isinstance(place, UnknownNumber):
+            return self._known(None, "memory" if isinstance(place, UnknownNumber) else f"memory at {address:#x}")
         return self.record.read_quad(address)
 
     def fits(self, address: int) -> bool:
@@ -125,7 +154,9 @@ class KnownView(EntryView):
             return True
         if address >> WIDEST != 0 or self.record.capabilities.get(0x480, 0) & VmxBasic.address_32.mask:
             return False
-        return address >> self.physical_width() == 0
+        if self.record.physical_width is None:
+            return bool(self.physical_width())
+        return address >> self.record.physical_width == 0
 
     def canonical(self, address: int) -> bool:
         """Known without the width for addresses that are canonical on every processor, or on none."""
@@ -138,13 +169,11 @@ class KnownView(EntryView):
         if self.record.linear_width is not None:
             return test(self.record.linear_width)
         answers = {test(width) for width in LINEAR_WIDTHS}
-        return answers.pop() if len(answers) == 1 else test(self.linear_width())
+        return answers.pop() if len(answers) == 1 else bool(self.linear_width())
 
     @staticmethod
     def _known(value: int | None, name: str) -> int:
-        if value is None:
-            raise Unknown(name)
-        return value
+        return cast(int, UnknownNumber(name)) if value is None else value
 
 
 def _alike_from(address: int, bit: int) -> bool:
@@ -178,7 +207,7 @@ def examine(record: EntryRecord) -> Findings:
     broken, undecided = [], []
     for rule in RULES:
         try:
-            holds = rule.holds(view)
+            holds = bool(rule.holds(view))
         except Unknown as unknown:
             undecided.append((rule, str(unknown)))
             continue
