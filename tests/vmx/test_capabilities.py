@@ -53,9 +53,7 @@ def test_plain_msrs_report_exactly_the_default1_bits_as_forced(model: Model, add
 
 
 @pytest.mark.parametrize("model", [NEHALEM, MAX], ids=["nehalem", "max"])
-@pytest.mark.parametrize(
-    ("address", "freed"), [(0x481, 0), (0x482, 1 << 15 | 1 << 16), (0x483, 1 << 2), (0x484, 1 << 2)]
-)
+@pytest.mark.parametrize(("address", "freed"), [(0x481, 0), (0x482, 1 << 15 | 1 << 16), (0x483, 1 << 2), (0x484, 1 << 2)])
 def test_true_msrs_free_the_named_default1_controls(model: Model, address: int, freed: int) -> None:
     msrs = capability_msrs(model)
     plain, true = AllowedSettings(msrs[address]), AllowedSettings(msrs[TRUE[address]])

@@ -92,7 +92,8 @@ def test_translation_at_every_page_size(bench, size):
 
 
 @pytest.mark.parametrize(
-    ("code", "access"), [(LOAD, READ), (STORE, WRITE), (FETCH, EXECUTE), (LOAD.replace("mov rax, [rbx]", "inc qword ptr [rbx]"), READ | WRITE)]
+    ("code", "access"),
+    [(LOAD, READ), (STORE, WRITE), (FETCH, EXECUTE), (LOAD.replace("mov rax, [rbx]", "inc qword ptr [rbx]"), READ | WRITE)],
 )
 @pytest.mark.parametrize("allowed", [0, READ, READ | WRITE, READ | EXECUTE, EXECUTE, ALL])
 def test_violations(bench, code, access, allowed):
@@ -293,7 +294,9 @@ def test_eptp_switching(bench):
 @pytest.mark.parametrize(("registers", "functions", "reason"), [((1, 0), 1, R.VMFUNC), ((0, 512), 1, R.VMFUNC), ((0, 0), 0, R.VMFUNC)])
 def test_vm_functions_that_cannot_be_done_exit(bench, registers, functions, reason):
     code = f"mov eax, {registers[0]}\nmov ecx, {registers[1]}\nvmfunc"
-    assert bench.run(code, SecondaryProcessorBased.enable_vm_functions, VM_FUNCTION_CONTROLS=functions, EPTP_LIST_ADDRESS=0x1F0000) == reason
+    assert (
+        bench.run(code, SecondaryProcessorBased.enable_vm_functions, VM_FUNCTION_CONTROLS=functions, EPTP_LIST_ADDRESS=0x1F0000) == reason
+    )
 
 
 @pytest.mark.parametrize("function", [64, 0xFFFF_FFFF])
@@ -301,4 +304,3 @@ def test_vm_functions_above_63_are_undefined(bench, function):
     code = f"mov eax, {function}\nvmfunc"
     assert bench.run(code, SecondaryProcessorBased.enable_vm_functions, EXCEPTION_BITMAP=1 << 6) == R.EXCEPTION_OR_NMI
     assert bench[F.VM_EXIT_INTERRUPTION_INFORMATION] == 0x8000_0306
-

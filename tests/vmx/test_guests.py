@@ -19,6 +19,7 @@ from tests.vmx.witness import (
 from vmxon.processor.state import HostRequest
 from vmxon.vmx.exit_reasons import ExitReason as R
 from vmxon.vmx.fields import VmcsField as F
+from vmxon.vmx.preemption import expiry_tick
 
 P, S = PrimaryProcessorBased, SecondaryProcessorBased
 
@@ -334,13 +335,16 @@ def test_nmi_window(bench):
 
 @pytest.mark.parametrize("value", [0, 1, 5, 1000])
 def test_preemption_timer_stops_at_its_tick(bench, value):
-    bench.guest(b"\x48\xff\xc0\xeb\xfb", changed(having(LONG, PinBased.preemption_timer, PrimaryExit.save_preemption_timer), {F.VMX_PREEMPTION_TIMER_VALUE: value}))
+    bench.guest(
+        b"\x48\xff\xc0\xeb\xfb",
+        changed(having(LONG, PinBased.preemption_timer, PrimaryExit.save_preemption_timer), {F.VMX_PREEMPTION_TIMER_VALUE: value}),
+    )
     bench.state.gpr[0] = 0
     before = bench.processor.instructions
     for _ in range(20):
         if bench.reason != NO_EXIT:
             break
-        bench.launch(count=50_000) if not bench.state.vmx_operation == 2 else bench.processor.run(50_000)
+        bench.launch(count=50_000) if bench.in_host else bench.processor.run(50_000)
     assert bench.reason == R.PREEMPTION_TIMER
     expected = (((before + 1) >> 5) + value << 5) - (before + 1)
     assert bench.state.gpr[0] in ((max(0, expected) + 1) // 2, max(0, expected) // 2)
@@ -348,7 +352,9 @@ def test_preemption_timer_stops_at_its_tick(bench, value):
 
 
 def test_preemption_timer_value_is_saved(bench):
-    assert run(bench, "vmcall", LONG, PinBased.preemption_timer, PrimaryExit.save_preemption_timer, VMX_PREEMPTION_TIMER_VALUE=100) == R.VMCALL
+    assert (
+        run(bench, "vmcall", LONG, PinBased.preemption_timer, PrimaryExit.save_preemption_timer, VMX_PREEMPTION_TIMER_VALUE=100) == R.VMCALL
+    )
     assert 99 <= bench[F.VMX_PREEMPTION_TIMER_VALUE] <= 100
 
 
@@ -416,7 +422,9 @@ def test_injected_events_are_delivered_before_the_first_instruction(bench, infor
 
 
 def test_injection_that_faults_reports_idt_vectoring(bench):
-    reason = run(bench, "nop", LONG, VM_ENTRY_INTERRUPTION_INFORMATION=0x8000_0030, GUEST_RFLAGS=0x202, GUEST_IDTR_LIMIT=0, EXCEPTION_BITMAP=1 << 13)
+    reason = run(
+        bench, "nop", LONG, VM_ENTRY_INTERRUPTION_INFORMATION=0x8000_0030, GUEST_RFLAGS=0x202, GUEST_IDTR_LIMIT=0, EXCEPTION_BITMAP=1 << 13
+    )
     assert reason == R.EXCEPTION_OR_NMI
     assert bench[F.IDT_VECTORING_INFORMATION] == 0x8000_0030
     assert bench[F.VM_EXIT_INTERRUPTION_ERROR_CODE] == 0x30 << 3 | 3
@@ -491,7 +499,15 @@ def test_bad_msr_at_exit_is_a_vmx_abort(bench):
 
 
 def test_host_state_is_what_the_manual_says(bench):
-    run(bench, "mov eax, 0x10\nmov dr7, rax\nstd\nvmcall", LONG, HOST_FS_BASE=0x1234, HOST_GS_BASE=0x5678, HOST_TR_BASE=0x1C000, HOST_GDTR_BASE=0x18000)
+    run(
+        bench,
+        "mov eax, 0x10\nmov dr7, rax\nstd\nvmcall",
+        LONG,
+        HOST_FS_BASE=0x1234,
+        HOST_GS_BASE=0x5678,
+        HOST_TR_BASE=0x1C000,
+        HOST_GDTR_BASE=0x18000,
+    )
     state = bench.state
     assert (state.segments[4].base, state.segments[5].base, state.segments[7].base) == (0x1234, 0x5678, 0x1C000)
     assert (state.segments[7].limit, state.segments[7].rights) == (0x67, 0x8B)
@@ -518,3 +534,116 @@ def test_guests_debug_state_is_switched(bench):
     controls = (Entry.load_debug_controls, PrimaryExit.save_debug_controls)
     run(bench, "mov rbx, dr7\nmov eax, 0x401\nmov dr7, rax\nvmcall", LONG, *controls, GUEST_DR7=0x402)
     assert (bench.state.gpr[3], bench[F.GUEST_DR7]) == (0x402, 0x401)
+
+
+# Exact words of single exits
+
+
+@pytest.mark.parametrize(
+    ("code", "control", "qualification"),
+    [
+        ("mov r9, dr7", P.mov_dr_exiting, 7 | 1 << 4 | 9 << 8),
+        ("mov dr3, rbx", P.mov_dr_exiting, 3 | 3 << 8),
+        ("invlpg [rbx + 0x123]", P.invlpg_exiting, 0x20123),
+        ("mov r10, cr3", P.cr3_store_exiting, 3 | 1 << 4 | 10 << 8),
+        ("mov r11, cr8", P.cr8_store_exiting, 8 | 1 << 4 | 11 << 8),
+        ("out 0x80, eax", P.unconditional_io_exiting, 0x80 << 16 | 1 << 6 | 3),
+        ("in ax, dx", P.unconditional_io_exiting, 0x3F8 << 16 | 1 << 3 | 1),
+        ("lgdt [rbx - 8]", S.descriptor_table_exiting, (1 << 64) - 8),
+        ("str [rbx + 4]", S.descriptor_table_exiting, 4),
+    ],
+)
+def test_qualifications(bench, code, control, qualification):
+    bench.state.gpr[3], bench.state.gpr[2] = 0x20000, 0x3F8
+    run(bench, code, LONG, control)
+    assert bench.qualification == qualification
+
+
+@pytest.mark.parametrize(
+    ("code", "which", "instruction"),
+    [
+        ("sgdt [rbx]", R.GDTR_OR_IDTR, 0),
+        ("sidt [rbx]", R.GDTR_OR_IDTR, 1),
+        ("lgdt [rbx]", R.GDTR_OR_IDTR, 2),
+        ("lidt [rbx]", R.GDTR_OR_IDTR, 3),
+        ("sldt [rbx]", R.LDTR_OR_TR, 0),
+        ("str [rbx]", R.LDTR_OR_TR, 1),
+        ("lldt [rbx]", R.LDTR_OR_TR, 2),
+        ("ltr [rbx]", R.LDTR_OR_TR, 3),
+    ],
+)
+def test_descriptor_table_exits_name_their_instruction(bench, code, which, instruction):
+    assert run(bench, code, LONG, S.descriptor_table_exiting) == which
+    assert bench[F.VM_EXIT_INSTRUCTION_INFORMATION] >> 28 & 3 == instruction
+
+
+def test_register_operand_of_ltr(bench):
+    assert run(bench, "ltr si", LONG, S.descriptor_table_exiting) == R.LDTR_OR_TR
+    information = bench[F.VM_EXIT_INSTRUCTION_INFORMATION]
+    assert (information >> 10 & 1, information >> 3 & 15, information >> 28 & 3) == (1, 6, 3)
+
+
+def test_halted_guest_is_woken_by_an_interrupt_exit(bench):
+    bench.guest("hlt", having(LONG, PinBased.external_interrupt_exiting))
+    assert bench.launch() is HostRequest.HALT
+    bench.state.interrupt_line = bench.state.attention = 1
+    bench.processor.run(10)
+    assert (bench.reason, bench[F.GUEST_ACTIVITY_STATE], bench[F.GUEST_RIP]) == (R.EXTERNAL_INTERRUPT, 1, GUEST + 1)
+
+
+def test_preemption_timer_wakes_hlt(bench):
+    bench.guest("hlt", changed(having(LONG, PinBased.preemption_timer), {F.VMX_PREEMPTION_TIMER_VALUE: 1000}))
+    assert bench.launch() is HostRequest.HALT
+    tick = expiry_tick(bench.state)
+    assert tick is not None
+    bench.state.idle_ticks += tick - bench.processor.instructions
+    bench.state.attention = 1
+    bench.processor.run(10)
+    assert (bench.reason, bench[F.GUEST_ACTIVITY_STATE]) == (R.PREEMPTION_TIMER, 1)
+
+
+def test_init_exits(bench):
+    bench.guest(b"\xeb\xfe", LONG)
+    bench.launch(count=10)
+    bench.state.init_pending = bench.state.attention = 1
+    bench.processor.run(10)
+    assert bench.reason == R.INIT_SIGNAL
+
+
+def test_sti_shadow_is_saved_and_loaded(bench):
+    run(bench, "sti\ncpuid")
+    assert bench[F.GUEST_INTERRUPTIBILITY_STATE] == 1
+    other = VmxBench()
+    shadow = {"GUEST_INTERRUPTIBILITY_STATE": 1, "GUEST_RFLAGS": 0x202}
+    assert run(other, "nop\nnop\nvmcall", LONG, P.interrupt_window_exiting, **shadow) == R.INTERRUPT_WINDOW
+    assert other[F.GUEST_RIP] == GUEST + 1
+
+
+def test_pending_debug_exceptions_are_delivered_at_entry(bench):
+    pending = {"GUEST_PENDING_DEBUG_EXCEPTIONS": 0x4000, "EXCEPTION_BITMAP": 2}
+    assert run(bench, "nop", LONG, **pending) == R.EXCEPTION_OR_NMI
+    assert (bench[F.VM_EXIT_INTERRUPTION_INFORMATION], bench.qualification, bench[F.GUEST_RIP]) == (0x8000_0301, 0x4000, GUEST)
+    disabled = {"GUEST_PENDING_DEBUG_EXCEPTIONS": 1, "EXCEPTION_BITMAP": 2}
+    assert run(VmxBench(), "nop\nvmcall", LONG, **disabled) == R.VMCALL
+
+
+def test_single_step_in_a_guest(bench):
+    assert run(bench, "nop\nnop", LONG, GUEST_RFLAGS=0x102, EXCEPTION_BITMAP=2) == R.EXCEPTION_OR_NMI
+    assert (bench.qualification, bench[F.GUEST_RIP]) == (0x4000, GUEST + 1)
+
+
+def test_task_switch_exits(bench):
+    tables = struct.pack("<1024I", *(n << 22 | 0x83 for n in range(1024)))
+    bench.engine.write_physical(0x5000, tables)
+    bench.engine.write_physical(0x18000, struct.pack("<4Q", 0, 0x00CF_9B00_0000_FFFF, 0x00CF_9300_0000_FFFF, 0x0000_8901_B000_0067))
+    protected = changed(PROTECTED, {F.GUEST_CR3: 0x5000, F.GUEST_CR4: 0x2010, F.GUEST_GDTR_BASE: 0x18000, F.GUEST_GDTR_LIMIT: 31})
+    code = b"\xea\x00\x00\x00\x00\x18\x00"
+    assert run(bench, code, protected, bits=32) == R.TASK_SWITCH
+    assert (bench.qualification, bench[F.VM_EXIT_INSTRUCTION_LENGTH]) == (0x18 | 2 << 30, 7)
+
+
+def test_vmcall_of_a_user_program_exits(bench):
+    user = {"GUEST_CS_ACCESS_RIGHTS": 0xA0FB, "GUEST_SS_ACCESS_RIGHTS": 0xC0F3, "GUEST_CS_SELECTOR": 0x0B, "GUEST_SS_SELECTOR": 0x13}
+    assert run(bench, "vmcall", LONG, **user) == R.VMCALL
+    assert run(VmxBench(), "vmlaunch", LONG, **user) == R.VMLAUNCH
+    assert run(VmxBench(), "hlt", LONG, P.hlt_exiting, EXCEPTION_BITMAP=1 << 13, **user) == R.EXCEPTION_OR_NMI

@@ -33,8 +33,8 @@ REAL = capability_msrs(MAX)
 EVERYTHING = {
     **REAL,
     0x480: REAL[0x480] & ~(1 << 55),
-    **{address: 0xFFFF_FFFF << 32 for address in (0x481, 0x482, 0x483, 0x484, 0x48B)},
-    **{address: ALL_ONES for address in (0x491, 0x492, 0x493)},
+    **dict.fromkeys((1153, 1154, 1155, 1156, 1163), 4294967295 << 32),
+    **dict.fromkeys((1169, 1170, 1171), ALL_ONES),
     0x489: REAL[0x489] | 1 << 23 | 1 << 32,
 }
 """A processor that has every control, so that the rules of all features can be broken."""
