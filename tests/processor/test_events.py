@@ -259,3 +259,21 @@ def test_shutdown_is_reported_again() -> None:
     bench.state.idt_limit = 0
     assert bench.run("ud2").vector == -1
     assert bench.processor.run(3) is HostRequest.TRIPLE_FAULT
+
+
+@pytest.mark.parametrize("mode", [16, 32, 64])
+def test_init(mode: int) -> None:
+    """INIT ends even shutdown; general registers but EDX become 0, MSRs other than EFER stay."""
+    bench = SystemBench(mode)
+    bench.state.idt_limit = 0
+    assert bench.run("ud2").vector == -1
+    bench.state.lstar, bench.state.gpr[15], bench.state.dr[3] = 0x1234, 7, 5
+    bench.state.cr0 |= 1 << 30
+    bench.state.init_pending = bench.state.attention = 1
+    bench.processor.run(0)
+    state = bench.state
+    assert (state.rip, bench.selectors, state.segments[1].base) == (0xFFF0, (0, 0xF000, 0, 0, 0, 0), 0xFFFF0000)
+    assert (state.cr0, state.cr3, state.cr4, state.efer, state.cpl, state.long_mode) == (0x40000010, 0, 0, 0, 0, 0)
+    assert [state.gpr[n] for n in range(16)] == [0, 0, bench.processor.model.signature, *[0] * 13]
+    assert (bench.processor.rflags, state.activity, state.lstar, state.dr[3]) == (2, 0, 0x1234, 0)
+    assert [state.segments[n].limit for n in range(8)] == [0xFFFF] * 8

@@ -133,7 +133,7 @@ def test_16_bit_gates_push_words(kind: int, cpl: int) -> None:
     bench.put_gate(UD, gate(FREE, 16 * UD, kind))
     stack = bench.state.gpr[4]
     bench.run("ud2")
-    assert (bench.selectors[1], bench.state.rip) == (FREE, 16 * UD + 1)
+    assert (bench.selectors[1], bench.state.rip) == (FREE, 16 * UD)
     frame = [CODE & 0xFFFF, (CODE0, 0, 0, CODE3)[cpl], 2] + ([stack & 0xFFFF, DATA3] if cpl else [])
     assert [bench.stacked(n, 2) for n in range(len(frame))] == frame
 

@@ -14,6 +14,7 @@ from vmxon.arch.exceptions import Vector
 from vmxon.arch.flags import Rflags
 from vmxon.microcode import inline, microcode, u8, u32, u64
 from vmxon.processor.exceptions import HARDWARE_EXCEPTION
+from vmxon.processor.initialization import initialize
 from vmxon.processor.interrupts import EXTERNAL_INTERRUPT, NMI, NMI_BLOCKING, STI_AND_MOV_SS, deliver
 from vmxon.processor.slots import intercept_external_interrupt, intercept_nmi, intercept_windows
 from vmxon.processor.state import FaultKind, HostRequest
@@ -62,6 +63,11 @@ def service_events(cpu: Cpu) -> bool:
         return True
     expire_shadows(cpu)
     note_single_step(cpu)
+    if cpu.init_pending != 0 and cpu.vmx_operation == 0:
+        # In VMX root operation INIT stays pending; in non-root operation it is for VMX to exit.
+        cpu.init_pending = u8(0)
+        initialize(cpu)
+        return True
     if cpu.activity == SHUTDOWN:
         cpu.attention = u8(1)
         cpu.request = u32(HostRequest.TRIPLE_FAULT)

@@ -57,9 +57,6 @@ def deliver_chain(cpu: Cpu, injected: bool) -> None:
             begin(cpu)
             cpu.store_count = u32(0)
             if attempt(transfer, cpu):
-                if cpu.delivering_soft >= SOFTWARE_INTERRUPT and not injected:
-                    # INT n and its kin have retired; an instruction that faults has not.
-                    cpu.budget = cpu.budget - 1
                 complete(cpu)
             elif cpu.fault_kind == FaultKind.EXCEPTION:
                 going = True
