@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from vmxon.arch.cpuid import Model
+from vmxon.arch.flags import Rflags
 from vmxon.devices.disk import AtaDrive
 from vmxon.errors import GuestStopped, TimedOut, TripleFault, UnsupportedInstruction
 from vmxon.machine.board import EPOCH, Board, Sinks
@@ -19,6 +20,10 @@ from vmxon.machine.pace import Pace
 from vmxon.machine.processor import Processor
 from vmxon.machine.shutdown import triple_fault
 from vmxon.processor.state import HostRequest
+from vmxon.vmx.controls import PinBased
+from vmxon.vmx.fields import VmcsField
+from vmxon.vmx.preemption import expiry_tick
+from vmxon.vmx.state import Operation, active_vmcss
 
 SLICE = 20_000_000
 """Longest stretch of native code, in instructions: how long Ctrl-C and keys may wait."""
@@ -172,8 +177,12 @@ class Pc:
 
     def _halt(self) -> None:
         deadline = self.board.clock.next_deadline()
-        if not self.processor.rflags & 0x200 and not self.state.nmi_pending and not self.inbox:
+        expiry = expiry_tick(self.state)
+        if expiry is None and not self._interruptible() and not self.state.nmi_pending and not self.inbox:
             raise GuestStopped("the guest halted with interrupts off", where=self._place())
+        if expiry is not None:
+            expiry_time = self.pace.time_of(expiry)
+            deadline = expiry_time if deadline is None else min(deadline, expiry_time)
         if deadline is None and not self.interactive:
             raise GuestStopped("the guest halted and no device will wake it", where=self._place())
         now = self.board.clock.now
@@ -185,8 +194,21 @@ class Pc:
             target = now + passed if deadline is None else min(deadline, now + max(passed, 1))
         else:
             target = deadline if deadline is not None else now
-        ticks = self.pace.ticks_at(target) - self.processor.instructions
-        self.state.idle_ticks = max(self.state.idle_ticks, ticks)
+        wake = self.pace.ticks_at(target)
+        if expiry is not None and target == self.pace.time_of(expiry):
+            wake = max(wake, expiry)
+        self.state.idle_ticks = max(self.state.idle_ticks, wake - self.processor.instructions)
+        self.state.attention = 1
+
+    def _interruptible(self) -> bool:
+        """An interrupt can end a halt: it is delivered, or it is a VM exit whatever RFLAGS.IF says."""
+        if self.processor.rflags & Rflags.if_.mask:
+            return True
+        if self.state.vmx_operation != Operation.NON_ROOT:
+            return False
+        vmcs = active_vmcss(self.processor.engine.vmx_memory)[self.state.vmcs_pointer]
+        pins = vmcs.fields[VmcsField.PIN_BASED_VM_EXECUTION_CONTROLS.slot]
+        return bool(pins & PinBased.external_interrupt_exiting.mask)
 
     def _triple_fault(self) -> None:
         raise TripleFault(triple_fault(self.processor))
