@@ -5,14 +5,13 @@ from __future__ import annotations
 from vmxon.arch.exceptions import Vector
 from vmxon.errors import Fault, TripleFault
 from vmxon.hypervisor.registers import GuestRegisters, Register
+from vmxon.hypervisor.vmcs import CR0_OWNED, CR4_OWNED
 from vmxon.machine.root import RootProcessor
 from vmxon.vmx.fields import VmcsField as Field
 
 SHOWN = {
     "RFLAGS": Field.GUEST_RFLAGS,
-    "CR0": Field.GUEST_CR0,
     "CR3": Field.GUEST_CR3,
-    "CR4": Field.GUEST_CR4,
     "EFER": Field.GUEST_IA32_EFER,
     "CS": Field.GUEST_CS_SELECTOR,
     "SS": Field.GUEST_SS_SELECTOR,
@@ -21,6 +20,9 @@ SHOWN = {
     "GDTR": Field.GUEST_GDTR_BASE,
     "IDTR": Field.GUEST_IDTR_BASE,
 }
+
+HIDDEN = (Field.GUEST_RSP, Field.GUEST_CR0, Field.CR0_READ_SHADOW, Field.GUEST_CR4, Field.CR4_READ_SHADOW)
+"""RSP, and what the guest sees of CR0 and CR4 is made of."""
 
 
 def describe_triple_fault(root: RootProcessor, registers: GuestRegisters) -> TripleFault:
@@ -38,6 +40,11 @@ def describe_triple_fault(root: RootProcessor, registers: GuestRegisters) -> Tri
 
 
 def _state(root: RootProcessor, registers: GuestRegisters) -> dict[str, int]:
-    rsp, *values = root.fields((Field.GUEST_RSP, *SHOWN.values()))
+    rsp, cr0, cr0_shadow, cr4, cr4_shadow, *values = root.fields(HIDDEN + tuple(SHOWN.values()))
     general = {register.name: rsp if register is Register.RSP else registers[register] for register in Register}
-    return general | dict(zip(SHOWN, values, strict=True)) | {"CR2": root.state.cr2}
+    control = {
+        "CR0": cr0 & ~CR0_OWNED | cr0_shadow & CR0_OWNED,
+        "CR2": root.state.cr2,
+        "CR4": cr4 & ~CR4_OWNED | cr4_shadow & CR4_OWNED,
+    }
+    return general | control | dict(zip(SHOWN, values, strict=True))

@@ -118,7 +118,8 @@ class VirtualMachine:
         self._deadline = 0
         self._rip: int | None = None
         """Where the guest goes on after an instruction that was done for it."""
-        self._ends: float | None = None
+        self._started = 0.0
+        self._limit: float | None = None
 
     def load(self, image: BootImage) -> None:
         """Put a program into memory."""
@@ -134,7 +135,7 @@ class VirtualMachine:
             TimedOut: it took longer than `seconds`.
             GuestStopped: triple fault, a halt that nothing ends, an exit that nobody serves.
         """
-        self._ends = None if seconds is None else time.monotonic() + seconds
+        self._started, self._limit = time.monotonic(), seconds
         enter = self._launch
         finished = time.perf_counter()
         while self.exit_value is None:
@@ -190,8 +191,7 @@ class VirtualMachine:
             self._rip = raw.rip + raw.length
             if blocking & BLOCKED_BY_STI_OR_MOV_SS:
                 self.root.set_fields(Field.GUEST_INTERRUPTIBILITY_STATE, blocking & ~BLOCKED_BY_STI_OR_MOV_SS)
-        if self._ends is not None and time.monotonic() > self._ends:
-            raise TimedOut("the guest did not end in time", where=f"guest RIP {raw.rip:#018x}")
+        self._check_time(raw.rip)
         return raw.reason
 
     def _halt(self) -> None:
@@ -212,8 +212,12 @@ class VirtualMachine:
             else:
                 self.root.idle_until(self.pace.ticks_at(deadline))
             self.devices.advance(self.root.time)
-            if self._ends is not None and time.monotonic() > self._ends:
-                raise TimedOut("the guest did not end in time", where="HLT")
+            self._check_time(self.root.fields((Field.GUEST_RIP,))[0])
+
+    def _check_time(self, rip: int) -> None:
+        if self._limit is not None and time.monotonic() - self._started > self._limit:
+            what = f"the guest did not end within {self._limit:g} s"
+            raise TimedOut(what, where=f"guest RIP {rip:#018x}")
 
     def _sleep(self, deadline: int | None) -> None:
         """Wait in real time, which becomes virtual time."""
