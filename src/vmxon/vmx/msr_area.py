@@ -16,6 +16,8 @@ FS_BASE, GS_BASE = 0xC000_0100, 0xC000_0101
 X2APIC_FIRST, X2APIC_LAST = 0x800, 0x8FF
 SMM_MONITOR_CTL, UPDATE_TRIGGER, UPDATE_SIGNATURE = 0x9B, 0x79, 0x8B
 TIME_STAMP_COUNTER = 0x10
+LONGEST = 512
+"""The recommended most entries, IA32_VMX_MISC[27:25] = 0; beyond it the manual leaves everything open, here entry 513 is refused."""
 
 
 @inline
@@ -51,7 +53,7 @@ def load_msr_area(cpu: Cpu, count: VmcsField, address: VmcsField) -> u64:
     number = u64(0)
     while number < left:
         number += 1
-        if not load_msr(cpu, read_quad(cpu, place), read_quad(cpu, place + 8)):
+        if number > LONGEST or not load_msr(cpu, read_quad(cpu, place), read_quad(cpu, place + 8)):
             return number
         place += ENTRY_SIZE
     return u64(0)
@@ -71,6 +73,8 @@ def store_msr_area(cpu: Cpu) -> bool:
     """The VM-exit MSR-store list; False where an entry is refused, which is a VMX abort."""
     left = read_field(cpu, VmcsField.VM_EXIT_MSR_STORE_COUNT)
     place = read_field(cpu, VmcsField.VM_EXIT_MSR_STORE_ADDRESS)
+    if left > LONGEST:
+        return False
     while left != 0:
         index = read_quad(cpu, place)
         if index >> 32 != 0 or never_in_list(index) or not succeeds(cpu, attempt(fetch_msr, cpu, index)):
