@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from vmxon.isa.operands import MemoryOperand, XmmOperand
 from vmxon.microcode import IntType, inline, microcode, u64, unsigned
@@ -14,15 +15,25 @@ BYTE, WORD, DOUBLEWORD, QUADWORD = (unsigned(bits) for bits in (8, 16, 32, 64))
 Vector = XmmOperand | MemoryOperand
 """An XMM register or memory in its place."""
 Lane = Callable[[IntType, int, int], int]
-"""An operation on two elements of a type."""
+"""An operation on two elements of a type, or on an element and a shift count."""
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """An operation as a static argument: it shows as its name, so what is compiled for it has one name in every process."""
+
+    operation: Lane
+
+    def __repr__(self) -> str:
+        return self.operation.__name__
 
 
 @microcode
-def each_lane(kind: IntType, operation: Lane, left: u64, right: u64) -> u64:
+def each_lane(kind: IntType, named: Named, left: u64, right: u64) -> u64:
     """operation(kind, l, r) for the elements l, r of two halves."""
     result = u64(0)
     for position in range(0, 64, kind.bits):
-        value = operation(kind, kind(left >> position), kind(right >> position))
+        value = named.operation(kind, kind(left >> position), kind(right >> position))
         result = result | (u64(value) << position)
     return result
 
@@ -33,8 +44,8 @@ def lanes(cpu: Cpu, destination: XmmOperand, source: Vector, kind: IntType, oper
     check_sse(cpu)
     low, high = source.read_halves()
     destination.write_halves(
-        each_lane(kind, operation, destination.read_low(), low),
-        each_lane(kind, operation, destination.read_high(), high),
+        each_lane(kind, Named(operation), destination.read_low(), low),
+        each_lane(kind, Named(operation), destination.read_high(), high),
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from vmxon.isa.operands import Operand, XmmOperand
-from vmxon.isa.sse.lanes import DOUBLEWORD, QUADWORD, WORD, Vector, halves
+from vmxon.isa.sse.lanes import DOUBLEWORD, QUADWORD, WORD, Lane, Named, Vector, halves
 from vmxon.isa.sse.mmx import mmx
 from vmxon.isa.sse.packed_arithmetic import packed
 from vmxon.isa.table import Form, instruction
@@ -114,7 +114,6 @@ def pxor(cpu: Cpu, destination: XmmOperand, source: Vector) -> None:
 
 
 # Shifts. The count is the whole low half of the source, or the immediate; a count beyond the element clears it.
-Shift = Callable[[IntType, int, int], int]
 
 
 @inline
@@ -137,16 +136,16 @@ def shift_right_signed(kind: IntType, value: int, count: int) -> int:
 
 
 @microcode
-def shift_half(kind: IntType, operation: Shift, half: u64, count: u64) -> u64:
+def shift_half(kind: IntType, named: Named, half: u64, count: u64) -> u64:
     """Shift each element of a half."""
     result = u64(0)
     for position in range(0, 64, kind.bits):
-        result = result | (u64(operation(kind, kind(half >> position), count)) << position)
+        result = result | (u64(named.operation(kind, kind(half >> position), count)) << position)
     return result
 
 
 @inline
-def shift(cpu: Cpu, destination: XmmOperand, source: Operand | Vector, kind: IntType, operation: Shift) -> None:
+def shift(cpu: Cpu, destination: XmmOperand, source: Operand | Vector, kind: IntType, operation: Lane) -> None:
     """Shift all elements by an immediate or by the low half of a vector."""
     check_sse(cpu)
     if isinstance(source, Vector):
@@ -154,8 +153,8 @@ def shift(cpu: Cpu, destination: XmmOperand, source: Operand | Vector, kind: Int
     else:
         count = u64(source.read())
     destination.write_halves(
-        shift_half(kind, operation, destination.read_low(), count),
-        shift_half(kind, operation, destination.read_high(), count),
+        shift_half(kind, Named(operation), destination.read_low(), count),
+        shift_half(kind, Named(operation), destination.read_high(), count),
     )
 
 

@@ -14,7 +14,7 @@ SUMMARY, BUSY = 1 << 7, 1 << 15
 """ES: an unmasked exception is pending; B mirrors it (Vol. 1 §8.1.3 “x87 FPU Status Register”)."""
 FLAGS = 0x3F
 TOP_SHIFT = 11
-CR0_MP, CR0_EM, CR0_TS, CR0_NE = 1 << 1, 1 << 2, 1 << 3, 1 << 5
+CR0_MP, CR0_EM, CR0_TS = 1 << 1, 1 << 2, 1 << 3
 
 
 @inline
