@@ -136,6 +136,15 @@ def test_return_to_level_3_drops_inner_data_segments() -> None:
     assert [bench.selectors[n] for n in (0, 3, 4, 5)] == [0] * 4
 
 
+def test_return_at_level_3_drops_nothing() -> None:
+    # SYSRET leaves DS as it is, so level 3 may come to hold a level-0 segment.
+    bench = SystemBench(64, 3)
+    bench.state.segments[Segment.DS].rights = 0xC093
+    push(bench, 8, TARGET, CODE3)
+    assert bench.run(b"\x48\xcb") == FINE
+    assert bench.selectors[3] == DATA3
+
+
 def test_return_to_virtual_8086_mode() -> None:
     bench = SystemBench(32)
     push(bench, 4, 0x20, 0x3000, VM | IOPL3 | IF | 2, 0x7000, 0x2FFF, 1, 2, 3, 4)

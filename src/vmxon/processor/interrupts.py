@@ -40,6 +40,7 @@ def deliver(cpu: Cpu) -> None:
 def inject(cpu: Cpu) -> None:
     """The same for an event that VM entry injects: the event itself is not intercepted and leaves CR2, DR6 and DR7 alone."""
     cpu.delivering = u8(0)
+    cpu.fault_qualification = u64(0)
     deliver_chain(cpu, True)
 
 

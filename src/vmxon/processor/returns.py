@@ -60,9 +60,9 @@ def return_far(cpu: Cpu, kind: IntType, release: u64) -> None:
         check_target(cpu, descriptor, offset)
         commit_outer_return(cpu, selector, descriptor, stack, stack_descriptor)
         load_stack_pointer(cpu, pointer + release)
+        drop_inner_segments(cpu)
     cpu.next_rip = offset
     refresh_privilege(cpu)
-    drop_inner_segments(cpu)
 
 
 @microcode
