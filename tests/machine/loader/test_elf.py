@@ -52,8 +52,8 @@ ROWS = [
     ),
     (
         elf(BODY, bits=64, physical=0xFFFF_FFFF_8000_0000),
-        "k: segment 0 (0xffffffff80000000–0xffffffff80000040) does not fit the guest's memory of 0x800000 bytes; "
-        "its physical addresses are those of no PC: link it with load addresses (AT) near 0x100000",
+        ("k: segment 0 (0xffffffff80000000–0xffffffff80000040) does not fit the guest's memory of 0x800000 bytes; "
+        "its physical addresses are those of no PC: link it with load addresses (AT) near 0x100000"),
     ),
     (elf(BODY, entry=0x10), "k: the entry point 0x10 lies in no segment; check ENTRY in the linker script"),
     (elf(b""), "k: has no segment to load; link it as an executable"),
@@ -77,4 +77,4 @@ def test_a_damaged_program_never_raises_anything_else(data: st.DataObject) -> No
         program = load_elf(bytes(image), "k", MEMORY)
     except ImageError:
         return
-    assert all(0 <= s.physical and s.physical + s.size <= MEMORY for s in program.segments)
+    assert all(s.physical >= 0 and s.physical + s.size <= MEMORY for s in program.segments)

@@ -51,16 +51,15 @@ def test_the_information_structure() -> None:
     memory = memory_of(image)
     fields = words(memory, image.ebx, 22)
     flags = InformationFlags(fields[0])
-    assert flags.memory and flags.command_line and flags.modules and flags.memory_map and flags.loader_name
-    assert not flags.boot_device
+    assert flags == InformationFlags.make(memory=1, command_line=1, modules=1, memory_map=1, loader_name=1)
     assert fields[1:3] == (639, 7 * 1024)
     assert text_at(memory, fields[4]) == "kernel.x root=/dev/null quiet"
     assert text_at(memory, fields[16]) == "vmxon"
     assert fields[5] == 2
     start, end, line, _ = words(memory, fields[6], 4)
-    assert start % 0x1000 == 0 and memory[start:end] == b"A" * 5000 and text_at(memory, line) == "first one two"
+    assert (start % 0x1000, memory[start:end], text_at(memory, line)) == (0, b"A" * 5000, "first one two")
     start, end, line, _ = words(memory, fields[6] + 16, 4)
-    assert start % 0x1000 == 0 and memory[start:end] == b"B" and text_at(memory, line) == "second"
+    assert (start % 0x1000, memory[start:end], text_at(memory, line)) == (0, b"B", "second")
 
 
 def test_the_memory_map_is_that_of_a_pc() -> None:

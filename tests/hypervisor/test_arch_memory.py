@@ -1,0 +1,88 @@
+"""ArchMemory and GuestMemory: the guest's EPT, entry by entry."""
+
+import struct
+
+import pytest
+
+from vmxon.hypervisor.arch_memory import LARGE, ArchMemory, Mapping
+from vmxon.hypervisor.guest_memory import GuestMemory
+from vmxon.hypervisor.page_manager import PAGE, PageManager
+from vmxon.machine.root import RootProcessor, bare_processor
+
+MEMORY = 16 << 20
+
+
+@pytest.fixture(scope="module")
+def root() -> RootProcessor:
+    return bare_processor(MEMORY)
+
+
+@pytest.fixture
+def pages(root: RootProcessor) -> PageManager:
+    return PageManager(MEMORY, root.free)
+
+
+def entry(root: RootProcessor, table: int, index: int) -> int:
+    value: int = struct.unpack("<Q", root.read(table + 8 * index, 8))[0]
+    return value
+
+
+def test_the_pointer_says_four_levels_write_back(root: RootProcessor, pages: PageManager) -> None:
+    pointer = ArchMemory(root, pages).pointer
+    assert (pointer.memory_type, pointer.walk_length) == (6, 3)
+
+
+def test_a_small_page_makes_four_tables(root: RootProcessor, pages: PageManager) -> None:
+    space = ArchMemory(root, pages)
+    space.map_page(0x12_3456_7000, 0x40_0000, write=False)
+    assert len(space.tables) == 4
+    table = space.tables[0]
+    for shift in (39, 30, 21):
+        value = entry(root, table, 0x12_3456_7000 >> shift & 511)
+        assert value & 7 == 7
+        assert not value & 0x80
+        table = value & ~0xFFF
+    assert entry(root, table, 0x167) == 0x40_0000 | 6 << 3 | 0b101
+    assert space.lookup(0x12_3456_7ABC) == Mapping(0x12_3456_7000, 0x40_0000, PAGE, 0b101)
+    assert space.lookup(0x12_3456_8000) is None
+
+
+def test_a_large_page(root: RootProcessor, pages: PageManager) -> None:
+    space = ArchMemory(root, pages)
+    space.map_page(LARGE, 3 * LARGE, LARGE)
+    assert space.lookup(LARGE + 0x1234) == Mapping(LARGE, 3 * LARGE, LARGE, 7)
+    with pytest.raises(ValueError, match="guest-physical 0x201000 is mapped already"):
+        space.map_page(LARGE + PAGE, 0)
+    space.unmap_page(LARGE)
+    assert space.lookup(LARGE) is None
+    with pytest.raises(ValueError, match="guest-physical 0x200000 is not mapped"):
+        space.unmap_page(LARGE)
+
+
+@pytest.mark.parametrize(("guest", "host", "size"), [(0x10, 0, PAGE), (0, 0x800, PAGE), (PAGE, 0, LARGE), (0, 0, 8192)])
+def test_a_page_starts_at_a_multiple_of_its_size(root: RootProcessor, pages: PageManager, guest: int, host: int, size: int) -> None:
+    with pytest.raises(ValueError, match="is no page of"):
+        ArchMemory(root, pages).map_page(guest, host, size)
+
+
+def test_memory_is_supplied_in_the_largest_pages_that_fit(root: RootProcessor, pages: PageManager) -> None:
+    memory = GuestMemory(root, pages, 5 << 20)
+    memory.supply(0x1234)
+    memory.supply(0x40_1000)
+    memory.supply(0x50_0000)
+    lookup = memory.address_space.lookup
+    assert lookup(0) == Mapping(0, memory.base, LARGE, 7)
+    assert lookup(0x40_1000) == Mapping(0x40_1000, memory.base + 0x40_1000, PAGE, 7)
+    assert memory.supplied == 513
+    above = lookup(0x50_0000)
+    assert above is not None
+    assert above.host >= MEMORY
+    assert above.rights == 0b011
+
+
+def test_nothing_outside_the_guests_memory_is_reachable(root: RootProcessor, pages: PageManager) -> None:
+    memory = GuestMemory(root, pages, 2 << 20)
+    memory.write((2 << 20) - 2, b"abcd")
+    assert memory.read((2 << 20) - 2, 4) == b"ab\xff\xff"
+    assert root.read(memory.base + memory.size, 2) != b"cd"
+    assert memory.read(1 << 40, 3) == b"\xff\xff\xff"
