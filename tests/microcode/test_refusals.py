@@ -1,6 +1,6 @@
 """What the front end refuses, and that it says where: every message begins with file and line."""
 
-# ruff: noqa: B007, B015, D103, F821, F841, PGH004, PLC3002, PLR0133, PLW0120, PERF203, RET, SIM, PERF  wrong code is the subject
+# ruff: noqa: F821, F841, PLC3002, PLR0133, PLW0120, RET503, RET504, SIM105  wrong code is the subject
 from __future__ import annotations
 
 import inspect

@@ -9,6 +9,7 @@ from vmxon.engine.encoding import (
     LOCKABLE,
     MEMORY_ONLY,
     MISSING,
+    MOD_IGNORED,
     MODRM,
     NO_HANDLER,
     REGISTER_ONLY,
@@ -213,8 +214,6 @@ def read_vex(cpu: Cpu, escape: u64) -> u64:
     d.vex = u64(1)
     d.rex = rex
     d.vvvv = ~(last >> 3) & 15
-    if cpu.code_size != CodeSize.BITS64:
-        d.vvvv = d.vvvv & 7
     d.vex_long = last >> 2 & 1
     packed = last & 3
     d.mandatory = u64(Mandatory.NONE) + packed
@@ -246,11 +245,14 @@ def match(cpu: Cpu) -> u64:
         index = index + 1
         if u64(c.modes) & mode == 0:
             continue
-        if c.mandatory != Mandatory.ANY and u64(c.mandatory) != d.mandatory:
+        if c.mandatory == Mandatory.NOT_REPEATED:
+            if d.mandatory >= Mandatory.F3:
+                continue
+        elif c.mandatory != Mandatory.ANY and u64(c.mandatory) != d.mandatory:
             continue
         if c.w != 0 and u64(c.w) != w + 1:
             continue
-        if d.vex != 0 and c.vex_length != 0 and u64(c.vex_length) != d.vex_long + 1:
+        if d.vex != 0 and (c.vex_length != 0 and u64(c.vex_length) != d.vex_long + 1 or c.third == 0 and d.vvvv != 0):
             continue
         if c.flags & MODRM != 0:
             if not has_modrm:
@@ -288,6 +290,8 @@ def fill_record(cpu: Cpu, candidate_address: u64, rip: u64, record_address: u64)
     record.immediate = u64(0)
     record.entry = c.instruction
     record.operand_code = u8(d.operand_code)
+    if c.flags & MOD_IGNORED != 0:
+        d.modrm = d.modrm | 0xC0
     record.modrm = u8(d.modrm)
     stack_based = False
     rip_relative = False
@@ -317,7 +321,7 @@ def fill_record(cpu: Cpu, candidate_address: u64, rip: u64, record_address: u64)
         record.displacement = target
     record.destination = register_field(cpu, u64(c.destination))
     record.source = register_field(cpu, u64(c.source))
-    record.third = u8(d.vvvv * 8)
+    record.third = u8(d.vvvv * 8 if cpu.code_size == CodeSize.BITS64 else (d.vvvv & 7) * 8)
     if d.prefixes & Prefix.LOCK != 0 and (c.flags & LOCKABLE == 0 or kind == 0):
         record.handler = d.undefined
         return u64(ENDS_BLOCK)

@@ -21,7 +21,8 @@ SIZES = (16, 32, 64)
 MODES = {"16": 1, "32": 2, "64": 4}
 
 # Candidate.flags
-MODRM, MEMORY_ONLY, REGISTER_ONLY, LOCKABLE, STACK, BRANCH, MISSING = 1, 2, 4, 8, 16, 32, 64
+MODRM, MEMORY_ONLY, REGISTER_ONLY, LOCKABLE, STACK, BRANCH, MISSING, MOD_IGNORED = 1, 2, 4, 8, 16, 32, 64, 128
+"""LOCKABLE: the destination is in memory. MOD_IGNORED: any ModRM byte names a register (MOV to and from CR and DR)."""
 
 # Where a register operand is named, in the low bits; its class above.
 SOURCE_NONE, SOURCE_REG, SOURCE_RM, SOURCE_OPCODE, SOURCE_VVVV = range(5)
@@ -246,13 +247,13 @@ class Builder:
         if not form.missing:
             for bits in operand_sizes(form, rule):
                 self._slots(slots, instruction, form, bits, variants)
-        flags = LOCKABLE if instruction.lockable else 0
+        flags = LOCKABLE if instruction.lockable and memory is not None and memory[0].startswith("m:") else 0
         if opcode.has_modrm or any(r & 15 in (SOURCE_REG, SOURCE_RM) for r in registers):
             flags |= MODRM
         if plain is None and opcode.immediate is not Immediate.MOFFS:
             flags |= MEMORY_ONLY | MODRM
         if memory is None and flags & MODRM and opcode.modrm_byte is None:
-            flags |= REGISTER_ONLY
+            flags |= MOD_IGNORED if {"CR", "DR"} & set(form.tokens) else REGISTER_ONLY
         if instruction.stack:
             flags |= STACK
         if instruction.flow != "next":
@@ -313,8 +314,8 @@ class Builder:
 
 
 def build_tables() -> Tables:
-    """Decode tables of the whole instruction table."""
-    return Builder().build(TABLE)
+    """Decode tables of the whole instruction table, equal in whatever order its modules were imported."""
+    return Builder().build(dict(sorted(TABLE.items(), key=lambda row: row[1].source)))
 
 
 def forms() -> Iterator[tuple[Instruction, Form]]:

@@ -136,7 +136,7 @@ def bswap(cpu: Cpu, destination: Operand) -> None:
         destination.write(byte_swap(destination.read()))
 
 
-@instruction("MOVBE", Form("0F 38 F0 /r", "r, m"), Form("0F 38 F1 /r", "m, r"), feature="movbe")
+@instruction("MOVBE", Form("NFx 0F 38 F0 /r", "r, m"), Form("NFx 0F 38 F1 /r", "m, r"), feature="movbe")
 def movbe(cpu: Cpu, destination: Operand, source: Operand) -> None:
     """destination := source with its bytes reversed (Vol. 2B “MOVBE”)."""
     destination.write(byte_swap(source.read()))

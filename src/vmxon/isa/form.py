@@ -16,7 +16,8 @@ class Map(IntEnum):
 class Mandatory(IntEnum):
     """Prefixes that take part in the opcode."""
 
-    ANY, NONE, P66, F3, F2 = range(5)
+    ANY, NONE, P66, F3, F2, NOT_REPEATED = range(6)
+    """NOT_REPEATED: with or without 66, but neither F2 nor F3 (“NFx”)."""
 
 
 class Immediate(IntEnum):
@@ -87,7 +88,7 @@ _IMMEDIATES = {
     "ib": Immediate.BYTE, "iw": Immediate.WORD, "iz": Immediate.Z, "iv": Immediate.V, "id": Immediate.D, "cb": Immediate.RELATIVE_BYTE,
     "cz": Immediate.RELATIVE_Z, "moffs": Immediate.MOFFS, "cp": Immediate.FAR,
 }  # fmt: skip
-_MANDATORY = {"NP": Mandatory.NONE, "66": Mandatory.P66, "F3": Mandatory.F3, "F2": Mandatory.F2}
+_MANDATORY = {"NP": Mandatory.NONE, "66": Mandatory.P66, "F3": Mandatory.F3, "F2": Mandatory.F2, "NFx": Mandatory.NOT_REPEATED}
 _VEX_MAPS = {"0F": Map.VEX_TWO_BYTE, "0F38": Map.VEX_38, "0F3A": Map.VEX_3A}
 _HEX = re.compile(r"^[0-9A-F]{2}$")
 
@@ -102,7 +103,7 @@ def parse_opcode(text: str) -> Opcode:
         mandatory = next((_MANDATORY[p] for p in parts if p in _MANDATORY), Mandatory.NONE)
         w = {"W0": 0, "W1": 1}.get(parts[-1])
         vex_length = {"LZ": 0, "L0": 0, "L1": 1}.get(parts[0])
-    elif words[0] in ("NP", "66", "F2", "F3") and len(words) > 1 and (_HEX.match(words[1]) or words[1].startswith("REX")):
+    elif words[0] in _MANDATORY and len(words) > 1 and (_HEX.match(words[1]) or words[1].startswith("REX")):
         mandatory = _MANDATORY[words.pop(0)]
     while words and words[0].startswith("REX"):
         if words.pop(0) == "REX.W":

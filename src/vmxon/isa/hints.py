@@ -30,11 +30,21 @@ def pause(cpu: Cpu) -> None:
 @instruction(
     "CLFLUSH",
     Form("NP 0F AE /7", "m8"),
-    Form("66 0F AE /7", "m8"),
-    Form("66 0F AE /6", "m8"),
 )
 def clflush(cpu: Cpu, line: Operand) -> None:
-    """CLFLUSH, CLFLUSHOPT, CLWB: there is no cache, but the address is checked like a read (Vol. 2A “CLFLUSH”)."""
+    """There is no cache, but the address is checked like a read (Vol. 2A “CLFLUSH—Flush Cache Line”)."""
+    readable(cpu, line.linear(1), 1)
+
+
+@instruction("CLFLUSHOPT", Form("66 0F AE /7", "m8"), feature="clflushopt")
+def clflushopt(cpu: Cpu, line: Operand) -> None:
+    """The same (Vol. 2A “CLFLUSHOPT—Flush Cache Line Optimized”)."""
+    readable(cpu, line.linear(1), 1)
+
+
+@instruction("CLWB", Form("66 0F AE /6", "m8"), feature="clwb")
+def clwb(cpu: Cpu, line: Operand) -> None:
+    """The same (Vol. 2A “CLWB—Cache Line Write Back”)."""
     readable(cpu, line.linear(1), 1)
 
 

@@ -112,7 +112,7 @@ def enter_operation(cpu: Cpu, region: u64) -> None:
     succeed(cpu)
 
 
-@instruction("VMXOFF", Form("0F 01 C4", ""), flow="system", feature="vmx")
+@instruction("VMXOFF", Form("NP 0F 01 C4", ""), flow="system", feature="vmx")
 def vmxoff(cpu: Cpu) -> None:
     """Leave VMX operation; active VMCSs stay active (Vol. 3C “VMXOFF—Leave VMX Operation”)."""
     require_operation(cpu)
@@ -182,7 +182,7 @@ def vmptrst(cpu: Cpu, target: Operand, record: Record) -> None:
     succeed(cpu)
 
 
-@instruction("VMLAUNCH", Form("0F 01 C2", ""), flow="system", feature="vmx")
+@instruction("VMLAUNCH", Form("NP 0F 01 C2", ""), flow="system", feature="vmx")
 def vmlaunch(cpu: Cpu) -> None:
     """Enter the guest of the current VMCS for the first time (Vol. 3C “VMLAUNCH/VMRESUME”)."""
     require_operation(cpu)
@@ -191,7 +191,7 @@ def vmlaunch(cpu: Cpu) -> None:
     enter(cpu, u64(CLEAR))
 
 
-@instruction("VMRESUME", Form("0F 01 C3", ""), flow="system", feature="vmx")
+@instruction("VMRESUME", Form("NP 0F 01 C3", ""), flow="system", feature="vmx")
 def vmresume(cpu: Cpu) -> None:
     """Enter the guest of the current VMCS again (Vol. 3C “VMLAUNCH/VMRESUME”)."""
     require_operation(cpu)
@@ -200,7 +200,7 @@ def vmresume(cpu: Cpu) -> None:
     enter(cpu, u64(LAUNCHED))
 
 
-@instruction("VMCALL", Form("0F 01 C1", ""), flow="system", feature="vmx")
+@instruction("VMCALL", Form("NP 0F 01 C1", ""), flow="system", feature="vmx")
 def vmcall(cpu: Cpu) -> None:
     """Call the hypervisor: exits from a guest in every mode; in root operation it fails (Vol. 3C “VMCALL—Call to VM Monitor”)."""
     if cpu.vmx_operation == Operation.OUTSIDE:
