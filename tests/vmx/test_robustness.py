@@ -36,6 +36,7 @@ def test_random_vmcss_enter_or_fail_as_the_book_says(seed):
         bench.enter(64)
         state = bench.state
         state.cr0, state.cr4, state.vmx_operation, state.vmx_abort = state.cr0 | 0x20, state.cr4 | 1 << 13, Operation.OUTSIDE, 0
+        bench.processor.rflags, state.second_stage, state.vpid, state.vmx_secondary = 2, 0, 0, 0
         state.interruptibility = state.pending_debug = state.nmi_pending = state.delivering = 0
         bench.processor.refresh()
         bench.steps("vmxon [0x20000]", "vmclear [0x20008]", "vmptrld [0x20008]")

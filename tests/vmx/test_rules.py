@@ -7,6 +7,7 @@ from tests.vmx.witnesses import UNREACHABLE, WITNESSES
 from vmxon.vmx.fields import VmcsField
 from vmxon.vmx.rules import RULES, Area, Snapshot, broken_rules, first_broken
 from vmxon.vmx.rules.book import rule
+from vmxon.vmx.rules.coverage import ELSEWHERE, NOT_HERE, covered_keys
 from vmxon.vmx.rules.sections import EXIT
 
 BY_NAME = {rule.name: rule for rule in RULES}
@@ -101,3 +102,27 @@ def test_the_book_refuses_what_would_confuse_its_readers():
     with pytest.raises(TypeError, match="is defined twice"):
         rule("guest.rflags.bit_1", Area.GUEST_STATE, EXIT, ("27.2.1.2#1",), ())(again)
     assert RULES[-1].name == "guest_pdpte3"
+
+
+ROWS = {
+    "27.1": 12, "27.2.1.1": 76, "27.2.1.2": 10, "27.2.1.3": 24, "27.2.2": 23, "27.2.3": 5, "27.2.4": 15, "27.3.1.1": 38,
+    "27.3.1.2": 49, "27.3.1.3": 2, "27.3.1.4": 10, "27.3.1.5": 34, "27.3.1.6": 2, "27.4": 6,
+}  # fmt: skip
+"""Rows of the acceptance list in each section."""
+
+
+def test_every_row_of_the_acceptance_list_is_answered_for():
+    wanted = {f"{section}#{number + 1}" for section, count in ROWS.items() for number in range(count)}
+    assert len(wanted) == 306
+    assert covered_keys() == wanted
+    assert not ELSEWHERE.keys() & NOT_HERE.keys()
+
+
+def test_reasons_point_at_code_that_exists():
+    from pathlib import Path
+
+    import vmxon
+
+    for place in ELSEWHERE.values():
+        path, name = place.split(": ")[1].split(", ")
+        assert f"def {name}(" in (Path(vmxon.__file__).parent / path).read_text()
