@@ -16,7 +16,7 @@ MEMORY_SIZE = 2 << 20
 TABLES = 0x100000
 PRESENT_WRITABLE = 3
 RFLAGS_MASK = 0xCD5
-NOWHERE = 1 << 63
+NOWHERE = 0xDEAD << 48
 """An address that no jump can reach."""
 MOST_ROUNDS = 100
 """Budgets of 1 that a repeated instruction may take."""

@@ -36,5 +36,5 @@ def test_each_known_difference_still_occurs(native: Native) -> None:
     assert {reason for reason, _ in KNOWN} - set(tally.known) <= RARE
 
 
-RARE = {"PAUSE with REX.B is not XCHG"}
+RARE = {"PAUSE with REX.B is not XCHG", "PDEP of 32 bits may set bits above them"}
 """Too rare to be met in 30,000 cases."""

@@ -110,6 +110,13 @@ KNOWN: tuple[tuple[str, Rule], ...] = (
         lambda case, code, ours, theirs: case.instruction.mnemonic == "ENTER" and b"\x66" in code.prefixes,
     ),
     (
+        "PDEP of 32 bits may set bits above them",
+        lambda case, code, ours, theirs: (
+            case.instruction.mnemonic == "PDEP"
+            and all(a in (b, b & 0xFFFFFFFF) for a, b in zip(ours.registers, theirs.registers, strict=True))
+        ),
+    ),
+    (
         "BLSI sets CF for a source of 0, not for any other",
         lambda case, code, ours, theirs: case.instruction.mnemonic == "BLSI",
     ),
