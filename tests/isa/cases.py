@@ -6,7 +6,7 @@ import random
 from dataclasses import dataclass
 from importlib import import_module
 
-from vmxon.isa.form import Form, Immediate, Map, Opcode, parse_opcode
+from vmxon.isa.form import Form, Immediate, Mandatory, Map, Opcode, parse_opcode
 from vmxon.isa.table import TABLE, Instruction
 
 GENERAL = [
@@ -40,7 +40,8 @@ EDGES = (0, 1, 2, 3, 7, 8, 15, 16, 31, 32, 33, 63, 64, 65, 0x7F, 0x80, 0x81, 0xF
 WIDE_EDGES = (0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 1 << 32, (1 << 63) - 1, 1 << 63, (1 << 64) - 1, (1 << 64) - 2)
 STATUS_AND_DF = 0xCD5
 SEGMENT_PREFIXES = (0x26, 0x36, 0x3E, 0x64, 0x65)
-PREFIX_OF_MANDATORY = {1: b"", 2: b"\x66", 3: b"\xf3", 4: b"\xf2", 0: b""}
+PREFIX_OF_MANDATORY = {Mandatory.P66: b"\x66", Mandatory.F3: b"\xf3", Mandatory.F2: b"\xf2"}
+VEX_PREFIX = {Mandatory.P66: 1, Mandatory.F3: 2, Mandatory.F2: 3}
 VEX_MAP = {Map.VEX_TWO_BYTE: 1, Map.VEX_38: 2, Map.VEX_3A: 3}
 ESCAPE = {Map.ONE_BYTE: b"", Map.TWO_BYTE: b"\x0f", Map.MAP_38: b"\x0f\x38", Map.MAP_3A: b"\x0f\x3a"}
 RSP, RCX = 4, 1
@@ -128,7 +129,7 @@ class Generator:
         if self.random.random() < 0.08 and not (mode == 64 and row.flow == "branch"):
             legacy += bytes([self.random.choice(SEGMENT_PREFIXES[: 3 if mode == 64 else 5])])
         vex = opcode.map in VEX_MAP
-        takes_66 = opcode.mandatory in (0, 3, 4) and not vex and row.flow != "branch"
+        takes_66 = opcode.mandatory not in (Mandatory.NONE, Mandatory.P66) and not vex and row.flow != "branch"
         if takes_66 and self.random.random() < 0.25:
             legacy += b"\x66"
         tail, is_memory, high = self.modrm(form, opcode, mode, address_bits)
@@ -138,7 +139,7 @@ class Generator:
         byte = opcode.byte + (self.random.randrange(8) if opcode.in_opcode else 0)
         if vex:
             return legacy + self.vex(opcode, mode) + bytes([byte]) + tail
-        legacy += PREFIX_OF_MANDATORY[opcode.mandatory]
+        legacy += PREFIX_OF_MANDATORY.get(opcode.mandatory, b"")
         rex = b""
         if mode == 64 and (opcode.w == 1 or self.random.random() < 0.6):
             bits = self.random.getrandbits(4)
@@ -153,7 +154,7 @@ class Generator:
         """A three-byte VEX prefix."""
         extended = 0xE0 if mode != 64 else self.random.getrandbits(3) << 5
         vvvv = self.random.getrandbits(4) | (0 if mode == 64 else 8)
-        pp = {0: 0, 1: 0, 2: 1, 3: 2, 4: 3}[opcode.mandatory]
+        pp = VEX_PREFIX.get(opcode.mandatory, 0)
         w = self.random.getrandbits(1) if mode == 64 else 0
         if opcode.w is not None:
             w = opcode.w
