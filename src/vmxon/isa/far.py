@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from vmxon.arch.exceptions import Vector
-from vmxon.arch.flags import Rflags
 from vmxon.isa.operands import FormVariant, Operand
 from vmxon.isa.record import Record
 from vmxon.isa.table import Form, instruction
@@ -14,9 +13,9 @@ from vmxon.processor.flags import overflow
 from vmxon.processor.interrupt_return import return_from_interrupt
 from vmxon.processor.memory import readable
 from vmxon.processor.returns import return_far
-from vmxon.processor.segmentation import SegmentRules
 from vmxon.processor.state import ProcessorState as Cpu
 from vmxon.processor.transfers import call_far, jump_far
+from vmxon.processor.virtual_8086 import enter_8086_handler, is_redirected, lacks_iopl
 
 SOFTWARE_INTERRUPT, PRIVILEGED_SOFTWARE, SOFTWARE_EXCEPTION = 4, 5, 6
 """Interruption types."""
@@ -95,8 +94,11 @@ def into(cpu: Cpu, record: Record) -> None:
 
 @instruction("INT", Form("CD ib", "imm8"), flow="system")
 def int_n(cpu: Cpu, vector: Operand, record: Record) -> None:
-    """Interrupt `vector`; virtual-8086 mode needs IOPL 3 (Vol. 2A “INT n/INTO/INT3/INT1”)."""
-    if cpu.segment_rules == SegmentRules.VIRTUAL_8086 and cpu.rflags_other & Rflags.iopl.mask != Rflags.iopl.mask:
+    """Interrupt `vector`; virtual-8086 mode needs IOPL 3, or CR4.VME and its bitmap (Vol. 2A “INT n/INTO/INT3/INT1”)."""
+    if is_redirected(cpu, u64(u8(vector.read()))):
+        enter_8086_handler(cpu, u64(u8(vector.read())))
+        return
+    if lacks_iopl(cpu):
         general_protection(cpu, 0)
     raise_software(cpu, u32(u8(vector.read())), SOFTWARE_INTERRUPT, record.length)
 

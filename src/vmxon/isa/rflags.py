@@ -11,9 +11,16 @@ from vmxon.processor.events import STI, start_shadow
 from vmxon.processor.exceptions import general_protection, undefined_opcode
 from vmxon.processor.flags import read_rflags, write_rflags
 from vmxon.processor.segmentation import SegmentRules, refresh_privilege
-from vmxon.processor.stack import pop, push
+from vmxon.processor.stack import pop, push, stack_read
 from vmxon.processor.state import ProcessorState as Cpu
 from vmxon.processor.tlb import select_class
+from vmxon.processor.virtual_8086 import (
+    check_virtual_flags,
+    lacks_iopl,
+    need_extensions,
+    set_virtual_interrupt_flag,
+    virtual_flags,
+)
 
 IOPL = Rflags.iopl.mask
 ANY_LEVEL_16 = STATUS | Rflags.tf.mask | Rflags.df.mask | Rflags.nt.mask
@@ -28,25 +35,25 @@ def has_iopl(cpu: Cpu) -> bool:
     return u64(cpu.cpl) <= cpu.rflags_other >> Rflags.iopl.low & 3
 
 
-@inline
-def check_virtual_8086(cpu: Cpu) -> None:
-    """PUSHF and POPF of virtual-8086 mode need IOPL 3; #GP(0)."""
-    if cpu.segment_rules == SegmentRules.VIRTUAL_8086 and not has_iopl(cpu):
-        general_protection(cpu, 0)
-
-
 @instruction("PUSHF", Form("9C", default64=True), flow="system")
 def pushf(cpu: Cpu, form: FormVariant) -> None:
     """Push FLAGS, EFLAGS or RFLAGS without RF and VM (Vol. 2B “PUSHF/PUSHFD/PUSHFQ”)."""
-    check_virtual_8086(cpu)
-    push(cpu, form.kind, form.kind(read_rflags(cpu) & ~u64(HIDDEN)))
+    flags = read_rflags(cpu)
+    if lacks_iopl(cpu):
+        need_extensions(cpu, form.operand_bits)
+        flags = virtual_flags(cpu)
+    push(cpu, form.kind, form.kind(flags & ~u64(HIDDEN)))
 
 
 @instruction("POPF", Form("9D", default64=True), flow="system", writes="of sf zf af pf cf")
 def popf(cpu: Cpu, form: FormVariant) -> None:
     """Pop FLAGS, EFLAGS or RFLAGS; who may not change IF and IOPL keeps them (Vol. 2B “POPF/POPFD/POPFQ”)."""
-    check_virtual_8086(cpu)
+    if lacks_iopl(cpu):
+        need_extensions(cpu, form.operand_bits)
+        check_virtual_flags(cpu, u64(stack_read(cpu, form.kind, u64(0))))
     value = u64(pop(cpu, form.kind))
+    if lacks_iopl(cpu):
+        set_virtual_interrupt_flag(cpu, value)
     writable = u64(ANY_LEVEL_16) if form.operand_bits == 16 else u64(ANY_LEVEL_32)
     if has_iopl(cpu):
         writable = writable | Rflags.if_.mask

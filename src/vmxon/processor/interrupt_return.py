@@ -23,6 +23,7 @@ from vmxon.processor.state import CodeSize, Segment
 from vmxon.processor.state import ProcessorState as Cpu
 from vmxon.processor.tasks import return_to_linked_task
 from vmxon.processor.time import ticks
+from vmxon.processor.virtual_8086 import check_virtual_flags, lacks_iopl, need_extensions, set_virtual_interrupt_flag
 
 RSP = 4
 ANY_LEVEL_16 = STATUS | Rflags.tf.mask | Rflags.df.mask | Rflags.nt.mask
@@ -34,8 +35,8 @@ VIRTUAL_8086_FLAGS = ANY_LEVEL_32 | Rflags.if_.mask | Rflags.iopl.mask | Rflags.
 @microcode
 def return_from_interrupt(cpu: Cpu, kind: IntType) -> None:
     """IRET with operands of type `kind`: pops instruction pointer, CS and flags, and more where the level changes."""
-    if cpu.segment_rules == SegmentRules.VIRTUAL_8086 and cpu.rflags_other & Rflags.iopl.mask != Rflags.iopl.mask:
-        general_protection(cpu, 0)
+    if lacks_iopl(cpu):
+        need_extensions(cpu, kind.bits)
     # A fault later in this instruction does not block NMIs again (Vol. 3A §6.7.1 “Handling Multiple NMIs”).
     on_iret_unblock_nmi(cpu)
     cpu.attention = u8(1)
@@ -51,14 +52,18 @@ def return_from_interrupt(cpu: Cpu, kind: IntType) -> None:
 
 @microcode
 def return_real(cpu: Cpu, kind: IntType) -> None:
-    """Real-address mode, and virtual-8086 mode with IOPL 3, which keeps IOPL."""
+    """Real-address mode, and virtual-8086 mode, which keeps IOPL and, with IOPL below 3, has VIF in the place of IF."""
     offset = stack_word(cpu, kind, u64(0))
     selector = stack_word(cpu, kind, u64(kind.bytes)) & 0xFFFF
     flags = stack_word(cpu, kind, u64(2 * kind.bytes))
     if offset > u64(cpu.segments[Segment.CS].limit):
         general_protection(cpu, 0)
     writable = u64(flags_of_level(kind)) | Rflags.if_.mask
-    if cpu.segment_rules == SegmentRules.REAL:
+    if lacks_iopl(cpu):
+        check_virtual_flags(cpu, flags)
+        set_virtual_interrupt_flag(cpu, flags)
+        writable = u64(flags_of_level(kind))
+    elif cpu.segment_rules == SegmentRules.REAL:
         writable = writable | Rflags.iopl.mask
     set_stack_pointer(cpu, cpu.gpr[RSP] + 3 * kind.bytes)
     set_real_segment(cpu, u64(Segment.CS), selector)
