@@ -77,7 +77,7 @@ def p_attempt(text: str) -> str:
     count = next(_numbers)
     return (
         f"mov qword ptr [resume_rip], offset inner_{count}\nmov [resume_rsp], rsp\nmov qword ptr [fault_vector], -1\n{text}\n"
-        f"inner_{count}:\nmov rax, [fault_vector]\ncall print_hex\nmov rax, [fault_code]\ncall print_hex\ncall new_line\n"
+        f"inner_{count}:\nmov qword ptr [resume_rip], 0\nmov rax, [fault_vector]\ncall print_hex\nmov rax, [fault_code]\ncall print_hex\ncall new_line\n"
     )
 
 
@@ -107,7 +107,6 @@ def _simple_controls(p: VmxProgram) -> None:
         "xor eax, eax\ninvpcid rax, [scratch + rbx]\ninvpcid r9, [r10 + 8]\nvmcall",
         controls={PRIMARY: INVLPG, SECONDARY: INVPCID},
     )
-    p.guest("monitor trap flag", "nop\nnop\nvmcall", controls={PRIMARY: TRAP_FLAG}, hook="mov eax, 1\nret")
     p.guest("in a user program: #GP before the exit", "vmcall", controls={PRIMARY: HLT})
 
 
@@ -292,18 +291,16 @@ def _exceptions(p: VmxProgram) -> None:
         ("#PF write", "mov rax, 0xFFFFFFFF80000123\nmov [rax], ecx"),
         ("#PF fetch", "mov eax, 0x7FFFF000\njmp rax"),
         ("#BP", "int3"),
-        ("int 3, two bytes", ".byte 0xCD, 3"),
+        ("int 3, two bytes, does not exit by the bitmap", p_attempt(".byte 0xCD, 3")),
         ("#NM", "mov rax, cr0\nor eax, 8\nmov cr0, rax\nfninit"),
         ("int1", ".byte 0xF1"),
-        ("int 13 does not exit by the bitmap", p_attempt(".byte 0xCD, 13")),
+        ("int 6 does not exit by the bitmap", p_attempt("int 6")),
         ("#NP", "mov eax, 0x50\nlldt ax"),
         ("single step", "pushfq\nor word ptr [rsp], 0x100\npopfq\nnop\nnop"),
-        ("hardware breakpoint on data", "mov eax, offset scratch\nmov dr0, rax\nmov eax, 0xD0002\nmov dr7, rax\nmov [scratch], eax\nnop"),
-        ("hardware breakpoint on execution", "mov eax, offset break_here\nmov dr0, rax\nmov eax, 2\nmov dr7, rax\nnop\nbreak_here:\nnop"),
     )
     for label, code in rows:
         p.guest(label, code + "\nvmcall", every)
-        p.show_fields("   length of software exceptions, dr6", F.VM_EXIT_INSTRUCTION_LENGTH) if label in {
+        p.show_fields("   length", F.VM_EXIT_INSTRUCTION_LENGTH) if label in {
             "#BP",
             "int 3, two bytes",
             "int1",
@@ -313,7 +310,7 @@ def _exceptions(p: VmxProgram) -> None:
         fields = {F.EXCEPTION_BITMAP: bit << 14, F.PAGE_FAULT_ERROR_CODE_MASK: mask, F.PAGE_FAULT_ERROR_CODE_MATCH: match}
         p.guest(f"#PF, mask {mask}, match {match}, bitmap {bit}", p_attempt(fault.removesuffix("vmcall")) + "vmcall", fields)
     p.guest("triple fault", "ud2\nvmcall", {F.GUEST_IDTR_LIMIT: 0})
-    p.guest("double fault by the bitmap", "ud2\nvmcall", {F.GUEST_IDTR_LIMIT: 0x7F, F.EXCEPTION_BITMAP: 1 << 8})
+    p.guest("double fault by the bitmap", "ud2\nvmcall", {F.GUEST_IDTR_LIMIT: 0x5F, F.EXCEPTION_BITMAP: 1 << 8})
     p.guest("fault while delivering: vectoring", "ud2\nvmcall", {F.GUEST_IDTR_LIMIT: 0x5F, F.EXCEPTION_BITMAP: 1 << 13})
     p.guest("fault while delivering INT n: vectoring", "int 0x41\nvmcall", {F.GUEST_IDTR_LIMIT: 0x3FF, F.EXCEPTION_BITMAP: 1 << 13})
     p.guest("fault while delivering #PF: vectoring has an error code", fault, {F.GUEST_IDTR_BASE: 0x7FFF0000, F.EXCEPTION_BITMAP: 1 << 8})

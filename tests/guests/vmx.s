@@ -232,6 +232,16 @@ not_string:
     call print
     mov eax, 0x440E
     vmread rax, rax
+    cmp ebx, 46                         # bit 11, the operand size, is undefined in 64-bit mode
+    jne operand_size_defined
+    and eax, 0xFFFFF7FF
+operand_size_defined:
+    cmp ebx, 30                         # bits 17:15, the segment, are undefined for INS
+    jne segment_defined
+    test edi, 8
+    jz segment_defined
+    and eax, 0xFFFC7FFF
+segment_defined:
     call print_hex
 no_information:
     test ebp, SHOW_INTERRUPTION
@@ -296,6 +306,8 @@ no_vectoring:
     vmwrite rax, rdx
     jmp resume
 no_step:
+    cmp ebx, 18                         # VMCALL ends the guest
+    je leave
     cmp qword ptr [exit_hook], 0
     je leave
     mov eax, ebx                        # the hook is told the reason and returns 0 to leave
