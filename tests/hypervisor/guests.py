@@ -1,0 +1,66 @@
+"""Small guests in assembly, run under the hypervisor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+
+from vmxon.arch.models import MAX
+from vmxon.devices.disk import AtaDrive
+from vmxon.hypervisor.virtual_machine import VirtualMachine
+from vmxon.machine.assembler import assemble
+from vmxon.machine.loader import load_multiboot
+
+MIB = 1 << 20
+PROLOGUE = """
+.code32
+image: .long 0x1BADB002, 0x10000, -(0x1BADB002 + 0x10000), image, image, image_end, image_end, start
+start: mov esp, 0x80000
+"""
+EPILOGUE = """
+good: mov eax, 1
+      xor ebx, ebx
+      vmcall
+bad:  mov eax, 1
+      mov ebx, 9
+      vmcall
+      hlt
+image_end:
+"""
+
+
+@cache
+def image_of(text: str) -> bytes:
+    """A multiboot image of 32-bit code that ends at `good` (status 0) or `bad` (status 9)."""
+    return assemble(PROLOGUE + text + EPILOGUE, 64, 0x10_0000)
+
+
+class Guest:
+    """A virtual machine whose output is kept."""
+
+    def __init__(self, image: bytes, memory: int = 2 * MIB, drives: tuple[AtaDrive, ...] = ()) -> None:
+        self.serial, self.console = bytearray(), bytearray()
+        self.machine = VirtualMachine(MAX, memory, serial=self.serial.append, debug_console=self._put, drives=drives)
+        self.machine.load(load_multiboot(image, "guest", memory))
+        self.on_output: Callable[[int], None] | None = None
+
+    def _put(self, value: int) -> None:
+        self.console.append(value)
+        if self.on_output is not None:
+            self.on_output(value)
+
+    def run(self, seconds: float = 60) -> int:
+        """Its status."""
+        return self.machine.run(seconds)
+
+    @property
+    def exits(self) -> dict[str, int]:
+        """How often it left, by reason."""
+        return {title: count for title, count, _ in self.machine.accounting.rows()}
+
+
+def run(text: str, memory: int = 2 * MIB) -> Guest:
+    """Assemble and run to the end; the status must be 0."""
+    guest = Guest(image_of(text), memory)
+    assert guest.run() == 0
+    return guest
