@@ -70,6 +70,12 @@ def _layouts() -> dict[Field, type[Word]]:
 
 
 LAYOUTS = _layouts()
+FOR_READERS = {
+    "`ExitReason`": "basic exit reason",
+    "`SegmentType` or, with S = 0, `SystemType`": "segment type; of a system segment where S is 0",
+}
+"""Descriptions that name a class of ours, in words."""
+ABBREVIATIONS = {word: word.upper() for word in ("nmi", "mtf", "lmsw", "rep", "dr", "io", "sti", "ss", "smi", "ept", "pt", "ve")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,11 +136,14 @@ def label(layout: type[Word], bits: Bits[object]) -> str:
     """Name of some bits as the manual writes it."""
     if layout in REGISTERS:
         return bits.title.upper().rstrip("_")
-    return bits.title if bits.title != bits.name else bits.name.replace("_", " ")
+    if bits.title != bits.name:
+        return bits.title
+    return " ".join(ABBREVIATIONS.get(word, word) for word in bits.name.split("_"))
 
 
 def _meaning(read: Callable[[int], object], raw: int, doc: str) -> str:
     """The description, and the word for the value where it has one."""
+    doc = FOR_READERS.get(doc, doc)
     try:
         value = read(raw)
     except ValueError:
