@@ -5,10 +5,10 @@ from __future__ import annotations
 import ast
 import hashlib
 import inspect
-import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
+from pathlib import Path
 
 from vmxon.microcode.golden import PythonEmitter
 from vmxon.microcode.language import IMPLEMENTATIONS, role_of
@@ -38,22 +38,33 @@ class Source:
 
 
 @cache
+def functions_of(file: str) -> dict[int, ast.FunctionDef]:
+    """The functions of a source file by the line on which they start, decorators included."""
+    tree = ast.parse(Path(file).read_text(encoding="utf-8"))
+    found = (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef))
+    return {min([node.lineno, *(d.lineno for d in node.decorator_list)]): node for node in found}
+
+
+@cache
 def source_of(function: Function) -> Source:
-    """Parse a function once."""
-    lines, first = inspect.getsourcelines(function)
-    tree = ast.parse(textwrap.dedent("".join(lines))).body[0]
-    if not isinstance(tree, ast.FunctionDef):
-        raise MicrocodeError(f"{function} is not a plain function")
-    ast.increment_lineno(tree, first - 1)
+    """The syntax tree of a function, from its file.
+
+    Raises:
+        MicrocodeError: it is no plain function of a file, or the file has changed since it was imported.
+    """
+    code = getattr(function, "__code__", None)
+    file = inspect.getsourcefile(function) if code is not None else None
+    tree = functions_of(file).get(code.co_firstlineno) if file is not None and code is not None else None
+    if tree is None or file is None or tree.name != function.__name__:
+        raise MicrocodeError(f"{function} is not a plain function of a source file")
     if tree.args.vararg or tree.args.kwarg or tree.args.kwonlyargs or tree.args.posonlyargs:
-        where = f"{inspect.getsourcefile(function)}:{tree.lineno}: {tree.name}"
-        raise MicrocodeError(f"{where}: only plain parameters have a place in microcode")
+        raise MicrocodeError(f"{file}:{tree.lineno}: {tree.name}: only plain parameters have a place in microcode")
     counts: dict[str, int] = {}
     _count(tree.body, counts, 1)
     signature = inspect.signature(function)
     defaults = {n: p.default for n, p in signature.parameters.items() if p.default is not inspect.Parameter.empty}
     often = frozenset(name for name, n in counts.items() if n > 1) | (frozenset(counts) & frozenset(signature.parameters))
-    return Source(function, tree, inspect.getsourcefile(function) or "?", often, defaults)
+    return Source(function, tree, file, often, defaults)
 
 
 def _count(statements: list[ast.stmt], counts: dict[str, int], weight: int) -> None:
