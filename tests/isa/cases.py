@@ -133,12 +133,12 @@ class Generator:
         if takes_66 and self.random.random() < 0.25:
             legacy += b"\x66"
         tail, is_memory, high = self.modrm(form, opcode, mode, address_bits)
-        if row.lockable and is_memory and self.random.random() < 0.1:
+        if row.lockable and is_memory and form.tokens[0][0:3] in ("r/m", "m64", "m12") and self.random.random() < 0.1:
             legacy += b"\xf0"
         tail += self.immediate(form, opcode, mode, address_bits, 16 if b"\x66" in legacy else 32, high)
         byte = opcode.byte + (self.random.randrange(8) if opcode.in_opcode else 0)
         if vex:
-            return legacy + self.vex(opcode, mode) + bytes([byte]) + tail
+            return legacy + self.vex(form, opcode, mode) + bytes([byte]) + tail
         legacy += PREFIX_OF_MANDATORY.get(opcode.mandatory, b"")
         rex = b""
         if mode == 64 and (opcode.w == 1 or self.random.random() < 0.6):
@@ -150,10 +150,11 @@ class Generator:
             tail = bytes([opcode.modrm_byte]) + tail
         return legacy + rex + ESCAPE[opcode.map] + bytes([byte]) + tail
 
-    def vex(self, opcode: Opcode, mode: int) -> bytes:
+    def vex(self, form: Form, opcode: Opcode, mode: int) -> bytes:
         """A three-byte VEX prefix."""
         extended = 0xE0 if mode != 64 else self.random.getrandbits(3) << 5
-        vvvv = self.random.getrandbits(4) | (0 if mode == 64 else 8)
+        used = any(token.endswith("v") for token in form.tokens)
+        vvvv = self.random.getrandbits(4) | (0 if mode == 64 else 8) if used else 15
         pp = VEX_PREFIX.get(opcode.mandatory, 0)
         w = self.random.getrandbits(1) if mode == 64 else 0
         if opcode.w is not None:

@@ -117,6 +117,12 @@ KNOWN: tuple[tuple[str, Rule], ...] = (
         ),
     ),
     (
+        "RIP-relative SHLD and SHRD forget that an immediate follows",
+        lambda case, code, ours, theirs: (
+            case.mode == 64 and case.form.opcode in ("0F A4 /r ib", "0F AC /r ib") and code.opcode[2] & 0xC7 == 5
+        ),
+    ),
+    (
         "BLSI sets CF for a source of 0, not for any other",
         lambda case, code, ours, theirs: case.instruction.mnemonic == "BLSI",
     ),
