@@ -38,9 +38,9 @@ def image_of(text: str) -> bytes:
 class Guest:
     """A virtual machine whose output is kept."""
 
-    def __init__(self, image: bytes, memory: int = 2 * MIB, drives: tuple[AtaDrive, ...] = ()) -> None:
+    def __init__(self, image: bytes, memory: int = 2 * MIB, drives: tuple[AtaDrive, ...] = (), batched: bool = True) -> None:
         self.serial, self.console = bytearray(), bytearray()
-        self.machine = VirtualMachine(MAX, memory, serial=self.serial.append, debug_console=self._put, drives=drives)
+        self.machine = VirtualMachine(MAX, memory, serial=self.serial.append, debug_console=self._put, drives=drives, batched=batched)
         self.machine.load(load_multiboot(image, "guest", memory))
         self.on_output: Callable[[int], None] | None = None
 

@@ -44,6 +44,14 @@ def test_two_runs_are_equal() -> None:
     assert first.machine.memory.view == second.machine.memory.view
 
 
+def test_one_instruction_for_each_field_does_the_same() -> None:
+    batched, single = Guest(bundled_guest(), 4 * MIB), Guest(bundled_guest(), 4 * MIB, batched=False)
+    batched.run()
+    single.run()
+    assert (batched.serial, batched.console) == (single.serial, single.console)
+    assert batched.exits.keys() == single.exits.keys()
+
+
 def test_memory_that_is_no_multiple_of_2_mib() -> None:
     guest = run("mov dword ptr [0x2FF000], 7 \n cmp dword ptr [0x2FF000], 7 \n jne bad \n jmp good", 3 * MIB)
     assert guest.exits["EPT VIOLATION"] == 2

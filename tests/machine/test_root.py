@@ -7,7 +7,7 @@ import pytest
 from vmxon.arch.exceptions import Vector
 from vmxon.errors import ConfigurationError
 from vmxon.machine.outcome import Exited, FailedInvalid, FailedValid, Faulted, Succeeded
-from vmxon.machine.root import RootProcessor, bare_processor
+from vmxon.machine.root import PYTHON_RIP, RootProcessor, bare_processor
 from vmxon.vmx.errors import InstructionError
 from vmxon.vmx.fields import VmcsField
 
@@ -110,8 +110,9 @@ def test_invalidations_and_the_way_out(current: RootProcessor) -> None:
     assert str(current.vmxoff()) == "VMXOFF: #UD"
 
 
-def test_vmlaunch_returns_the_exit(current: RootProcessor) -> None:
-    """A guest in 64-bit mode without EPT: it shares our page tables."""
+@pytest.fixture
+def launchable(current: RootProcessor) -> RootProcessor:
+    """With a guest in 64-bit mode without EPT: it shares our page tables; code at 3 MiB."""
     from vmxon.hypervisor.page_manager import PageManager
     from vmxon.hypervisor.vmcs import new_bitmaps, write_controls, write_guest_state, write_host_state
 
@@ -132,19 +133,40 @@ def test_vmlaunch_returns_the_exit(current: RootProcessor) -> None:
     )
     (entry,) = current.fields((VmcsField.VM_ENTRY_CONTROLS,))
     current.set_fields(VmcsField.VM_ENTRY_CONTROLS, entry | 1 << 9)
-    current.write(0x30_0000, bytes.fromhex("b8 01000000  0fa2  f4"))  # mov eax, 1; cpuid; hlt
-    outcome = current.vmlaunch()
+    return current
+
+
+def test_vmlaunch_returns_the_exit(launchable: RootProcessor) -> None:
+    launchable.write(0x30_0000, bytes.fromhex("b8 01000000  0fa2  f4"))  # mov eax, 1; cpuid; hlt
+    outcome = launchable.vmlaunch()
     assert isinstance(outcome, Exited), str(outcome)
     assert str(outcome) == "VMLAUNCH: VM exit 10, CPUID, at RIP 0x300005"
-    assert (outcome.instruction_length, current.registers[0]) == (2, 1)
-    current.set_fields(VmcsField.GUEST_RIP, outcome.guest_rip + outcome.instruction_length)
-    assert str(current.vmresume()) == "VMRESUME: VM exit 12, HLT, at RIP 0x300007"
-    assert current.vmlaunch() == FailedValid("VMLAUNCH", InstructionError.VMLAUNCH_NOT_CLEAR)
-    current.vmwrite(VmcsField.GUEST_RFLAGS, 0)
-    failed = current.vmresume()
+    assert (outcome.instruction_length, launchable.registers[0]) == (2, 1)
+    launchable.set_fields(VmcsField.GUEST_RIP, outcome.guest_rip + outcome.instruction_length)
+    assert str(launchable.vmresume()) == "VMRESUME: VM exit 12, HLT, at RIP 0x300007"
+    assert launchable.vmlaunch() == FailedValid("VMLAUNCH", InstructionError.VMLAUNCH_NOT_CLEAR)
+    launchable.vmwrite(VmcsField.GUEST_RFLAGS, 0)
+    failed = launchable.vmresume()
     assert isinstance(failed, Exited)
     assert failed.entry_failed
     assert "broken rule guest." in str(failed)
+
+
+def test_a_guest_may_run_at_the_address_that_is_pythons(launchable: RootProcessor) -> None:
+    """The linear address of PYTHON_RIP, mapped by the guest to code of its own, is nothing special there."""
+    for table, index, entry in (
+        (0x6000, PYTHON_RIP >> 39 & 511, 0x31_0003),
+        (0x31_0000, PYTHON_RIP >> 30 & 511, 0x31_1003),
+        (0x31_1000, PYTHON_RIP >> 21 & 511, 0x31_2003),
+        (0x31_2000, PYTHON_RIP >> 12 & 511, 0x30_0003),
+    ):
+        launchable.write(table + 8 * index, struct.pack("<Q", entry))
+    launchable.write(0x30_0000, bytes.fromhex("ffc0 ffc0 0fa2"))  # inc eax, twice; cpuid
+    launchable.set_fields(VmcsField.GUEST_RIP, PYTHON_RIP)
+    launchable.registers[0] = 5
+    outcome = launchable.vmlaunch()
+    assert isinstance(outcome, Exited), str(outcome)
+    assert (outcome.guest_rip, launchable.registers[0]) == (PYTHON_RIP + 4, 7)
 
 
 @pytest.mark.parametrize(

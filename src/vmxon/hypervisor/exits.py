@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from vmxon.vmx.events import ExitInterruption
 from vmxon.vmx.exit_reasons import ExitReason
 from vmxon.vmx.qualifications import CrAccessQualification, CrAccessType, EptViolationQualification, IoQualification
 
 
-@dataclass(frozen=True, slots=True)
-class RawExit:
-    """What the VMCS says of an exit, by field."""
+class RawExit(NamedTuple):
+    """What the VMCS says of an exit, by field; a tuple because one is made for each exit."""
 
     reason: int
     qualification: int

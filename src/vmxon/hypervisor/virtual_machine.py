@@ -69,9 +69,10 @@ class VirtualMachine:
         debug_console: Callable[[int], None],
         drives: Sequence[AtaDrive | None] = (),
         pace: Pace | None = None,
+        batched: bool = True,
     ) -> None:
         self.pace = pace or Pace()
-        self.root = root = RootProcessor(Processor(model, machine_memory(memory_size)))
+        self.root = root = RootProcessor(Processor(model, machine_memory(memory_size)), batched=batched)
         self.pages = PageManager(root.processor.engine.memory_size, root.free)
         enter_vmx_operation(root, self.pages)
         self.memory = GuestMemory(root, self.pages, memory_size)
@@ -179,8 +180,9 @@ class VirtualMachine:
 
     def _serve(self) -> int:
         """Act on the exit; its reason."""
-        *values, vectoring, blocking = self.root.fields(EXIT_FIELDS)
-        raw = RawExit(*values)
+        values = self.root.fields(EXIT_FIELDS)
+        blocking, vectoring = values.pop(), values.pop()
+        raw = RawExit._make(values)
         if raw.reason & 1 << 31:
             raise GuestStopped(f"VM entry failed: {self.dispatcher.name(raw.reason)}", where=f"guest RIP {raw.rip:#018x}")
         self.devices.clock.now = max(self.devices.clock.now, self.pace.time_of(self.root.time))
@@ -224,6 +226,8 @@ class VirtualMachine:
         now = self.devices.clock.now
         wait = LONGEST_SLEEP if deadline is None else min(LONGEST_SLEEP, max(0, deadline - now) / NANOSECONDS)
         before = time.monotonic()
+        if self._limit is not None:
+            wait = min(wait, max(0.0, self._started + self._limit - before))
         self.inbox.wait(wait)
         passed = round((time.monotonic() - before) * NANOSECONDS)
         self.root.idle_until(self.pace.ticks_at(now + max(passed, 1)))

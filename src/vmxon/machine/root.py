@@ -39,9 +39,7 @@ PYTHON_RIP = 0xFFFF_8000_5079_0000
 CARRY, ZERO = 1, 1 << 6
 NOWHERE = (1 << 64) - 1
 RAX, RCX, RDX, RBX, RSP = 0, 1, 2, 3, 4
-RIP, PYTHON_CODE, TIMER_DEADLINE, TSC_ADJUST = (
-    member_offset(ProcessorState, name) // 8 for name in ("rip", "python_code", "vmx_timer_deadline", "tsc_adjust")
-)
+RIP, PYTHON_CODE, TSC_ADJUST, VMCS = (member_offset(ProcessorState, name) // 8 for name in ("rip", "python_code", "tsc_adjust", "vmcs"))
 """Places in the state as words."""
 PIN, TIMER = (field_offset(field) // 8 for field in (VmcsField.PIN_BASED_VM_EXECUTION_CONTROLS, VmcsField.VMX_PREEMPTION_TIMER_VALUE))
 """Places in a cached VMCS as words."""
@@ -62,8 +60,10 @@ LONGEST_BATCH = 64
 class RootProcessor:
     """The root-mode face of a `Processor`; memory below `free` is its own (page and descriptor tables, operands)."""
 
-    def __init__(self, processor: Processor) -> None:
+    def __init__(self, processor: Processor, *, batched: bool = True) -> None:
         self.processor = processor
+        self.batched = batched
+        """False: `fields` and `set_fields` run one VMREAD or VMWRITE for each field, as a program in assembly would."""
         self.engine, self.state = processor.engine, processor.state
         self.free = build_identity(processor, PYTHON_RIP)
         arena = self.engine.arena
@@ -263,10 +263,10 @@ class RootProcessor:
 
     def _budget_of_entry(self) -> int:
         """Up to the instruction at which the preemption timer may expire, which starts with the entry."""
-        fields = self.state.vmcs
-        if not fields:
+        vmcs = self._words[VMCS]
+        if not vmcs:
             return 1
-        first = fields - self._vmx_address >> 3
+        first = vmcs - self._vmx_address >> 3
         if not self._vmx_words[first + PIN] & PinBased.preemption_timer.mask:
             return SLICE
         ticks: int = self._vmx_words[first + TIMER] - 1 << self._timer_shift
@@ -289,6 +289,8 @@ class RootProcessor:
     # Several fields at once.
     def fields(self, encodings: tuple[int, ...]) -> list[int]:
         """VMREAD of fields that exist, in one call."""
+        if not self.batched:
+            return [self._read_one(encoding) for encoding in encodings]
         names = self._names.get(encodings)
         if names is None:
             table = (ctypes.c_uint64 * len(encodings))(*encodings)
@@ -301,11 +303,26 @@ class RootProcessor:
 
     def set_fields(self, *pairs: int) -> None:
         """VMWRITE of encoding, value, encoding, value, … in one call."""
+        if not self.batched:
+            for at in range(0, len(pairs), 2):
+                self._write_one(pairs[at], pairs[at + 1])
+            return
         count = len(pairs)
         self._table[:count] = pairs  # type: ignore[call-overload]  # ctypes takes any sequence
         written = self.engine.call("write_fields", self._table_address, count // 2)
         if written != count // 2:
             raise KeyError(f"no VMCS is current, or it has no field {pairs[2 * (written or 0)]:#06x}")
+
+    def _read_one(self, encoding: int) -> int:
+        outcome = self.vmread(encoding)
+        if not isinstance(outcome, Succeeded):
+            raise KeyError(str(outcome))
+        return outcome.value
+
+    def _write_one(self, encoding: int, value: int) -> None:
+        outcome = self.vmwrite(encoding, value)
+        if not outcome.succeeded:
+            raise KeyError(str(outcome))
 
     # The instructions around VMX.
     def rdmsr(self, address: int) -> Outcome:

@@ -52,8 +52,10 @@ ROWS = [
     ),
     (
         elf(BODY, bits=64, physical=0xFFFF_FFFF_8000_0000),
-        ("k: segment 0 (0xffffffff80000000–0xffffffff80000040) does not fit the guest's memory of 0x800000 bytes; "
-        "its physical addresses are those of no PC: link it with load addresses (AT) near 0x100000"),
+        (
+            "k: segment 0 (0xffffffff80000000–0xffffffff80000040) does not fit the guest's memory of 0x800000 bytes; "
+            "its physical addresses are those of no PC: link it with load addresses (AT) near 0x100000"
+        ),
     ),
     (elf(BODY, entry=0x10), "k: the entry point 0x10 lies in no segment; check ENTRY in the linker script"),
     (elf(b""), "k: has no segment to load; link it as an executable"),
