@@ -8,7 +8,7 @@ from vmxon.errors import VmxonError
 from vmxon.explain.advice import advice_for
 from vmxon.explain.document import Document, Json, Table, counted, listed
 from vmxon.explain.names import nearest
-from vmxon.explain.topic import Topic
+from vmxon.explain.topics.topic import Topic
 from vmxon.vmx.rules import RULES, Area, EntryRule
 
 AREA_NAMES = {"controls": Area.CONTROLS, "host": Area.HOST_STATE, "guest": Area.GUEST_STATE}

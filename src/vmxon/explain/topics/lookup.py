@@ -8,11 +8,11 @@ from vmxon.arch.msr import MSRS
 from vmxon.arch.sdm import Sdm
 from vmxon.errors import VmxonError
 from vmxon.explain.decode import Part, label, member, number, parts, place
-from vmxon.explain.exits import exit_advice
 from vmxon.explain.names import find_field, find_msr, integer, nearest
 from vmxon.explain.rulebook import rule_topic, rules_called
-from vmxon.explain.topic import HEADINGS, LAYOUT_HEADINGS, Topic
-from vmxon.explain.values import REGISTERS, control_names, control_topics, field_topic, msr_topic, register_topic
+from vmxon.explain.topics.exits import exit_advice
+from vmxon.explain.topics.topic import HEADINGS, LAYOUT_HEADINGS, Topic
+from vmxon.explain.topics.values import REGISTERS, control_names, control_topics, field_topic, msr_topic, register_topic
 from vmxon.vmx.errors import InstructionError
 from vmxon.vmx.exit_reasons import EntryFailure, ExitReason, ExitReasonWord
 from vmxon.vmx.fields import VmcsField

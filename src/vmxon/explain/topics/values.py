@@ -14,7 +14,7 @@ from vmxon.arch.sdm import Sdm
 from vmxon.arch.segments import AccessRights, Selector
 from vmxon.explain.decode import BRIEF, Part, label, layout_of, number, parts, place
 from vmxon.explain.record import CAPABILITY_MSRS
-from vmxon.explain.topic import HEADINGS, LAYOUT_HEADINGS, Topic
+from vmxon.explain.topics.topic import HEADINGS, LAYOUT_HEADINGS, Topic
 from vmxon.vmx.controls import (
     DEFAULT1,
     EptPointer,
