@@ -647,3 +647,44 @@ def test_vmcall_of_a_user_program_exits(bench):
     assert run(bench, "vmcall", LONG, **user) == R.VMCALL
     assert run(VmxBench(), "vmlaunch", LONG, **user) == R.VMLAUNCH
     assert run(VmxBench(), "hlt", LONG, P.hlt_exiting, EXCEPTION_BITMAP=1 << 13, **user) == R.EXCEPTION_OR_NMI
+
+
+def test_smsw_sees_the_shadow(bench):
+    masked = {"CR0_GUEST_HOST_MASK": 1 << 3, "CR0_READ_SHADOW": 1 << 3}
+    assert run(bench, "smsw ax\nvmcall", LONG, **masked) == R.VMCALL
+    assert bench.state.gpr[0] & 0xFFFF == 0x39
+
+
+def test_port_without_exit_goes_to_the_machine(bench):
+    bench.guest("out 0x80, al\nvmcall", LONG)
+    assert bench.launch() is HostRequest.PORT_WRITE
+    assert (bench.state.request_address, bench.state.request_size) == (0x80, 1)
+    bench.processor.run(10)
+    assert bench.reason == R.VMCALL
+
+
+def test_guest_interrupts_are_delivered_without_external_interrupt_exiting(bench):
+    tables = guest_tables(bench)
+    bench.guest(b"\xeb\xfe", changed(having(LONG, P.hlt_exiting), {F.GUEST_RFLAGS: 0x202, **{F[n]: v for n, v in tables.items()}}))
+    bench.launch(count=20)
+    bench.state.interrupt_line = bench.state.attention = 1
+    assert bench.processor.run(10) is HostRequest.ACKNOWLEDGE
+    bench.state.acknowledged, bench.state.acknowledged_vector, bench.state.interrupt_line = 1, 0x42, 0
+    bench.processor.run(10)
+    assert (bench.reason, bench[F.GUEST_RIP]) == (R.HLT, 0x1A000 + 0x420)
+
+
+def test_two_guests_take_turns(bench):
+    run(bench, "mov eax, 1\nvmcall\nmov ebx, 3\nvmcall")
+    bench.state.gpr[3] = 0
+    bench.state.activity = 0
+    bench.engine.write_physical(0x43000, struct.pack("<I", bench.state.vmx_capability[0] & 0x7FFF_FFFF))
+    bench.steps("vmclear [0x20018]", "vmptrld [0x20018]")
+    bench.guest("mov ecx, 2\nvmcall", at=0x16000, fields=changed(LONG, {F.GUEST_RIP: 0x16000}))
+    bench.launch()
+    assert (bench.reason, bench.state.gpr[1]) == (R.VMCALL, 2)
+    bench.state.activity = 0
+    bench.steps("vmptrld [0x20008]")
+    bench[F.GUEST_RIP] += 3
+    bench.launch("vmresume")
+    assert (bench.reason, bench.state.gpr[3]) == (R.VMCALL, 3)

@@ -8,6 +8,7 @@ from tests.vmx.vmx_bench import INVALID, POINTERS, SUCCEED, VALID, VMXON_REGION,
 from tests.vmx.witness import BEYOND, REVISION, VMCS
 from vmxon.arch.exceptions import Vector
 from vmxon.vmx.fields import VmcsField
+from vmxon.vmx.state import active_vmcss
 
 STATUS = 0x8D5
 ROOT_ONLY = ("vmxoff", "vmclear [0x20008]", "vmptrld [0x20008]", "vmptrst [0x20100]", "vmread rax, rcx", "vmwrite rcx, rax",
@@ -341,3 +342,12 @@ def test_capability_msrs(bench):
         assert bench.state.gpr[0] | bench.state.gpr[2] << 32 == value
     bench.state.gpr[1] = 0x492
     assert bench.vector_of("rdmsr") == Vector.GP
+
+
+def test_reset_forgets_active_vmcss():
+    bench = VmxBench()
+    bench[VmcsField.HOST_RSP] = 0x1234
+    bench.processor.reset()
+    state = bench.state
+    assert (state.vmx_operation, state.vmcs_pointer, state.second_stage) == (0, (1 << 64) - 1, 0)
+    assert active_vmcss(bench.engine.vmx_memory) == {}
