@@ -12,8 +12,9 @@ from vmxon.engine.build import Image, Progress, obtain
 from vmxon.engine.native import Engine, Library
 from vmxon.machine.modes import reset
 from vmxon.microcode.layout import member_offset
+from vmxon.processor.msr_storage import reset_msrs
 from vmxon.processor.state import CodeSize, HostRequest, ProcessorState, Segment
-from vmxon.vmx.model import describe_vmx
+from vmxon.vmx.model import describe_vmx, reset_vmx
 
 INSTRUCTIONS, GRANTED, BUDGET, IDLE = (
     member_offset(ProcessorState, name) // 8 for name in ("instructions", "budget_granted", "budget", "idle_ticks")
@@ -72,7 +73,9 @@ class Processor:
 
     def reset(self) -> None:
         """RESET."""
+        reset_msrs(self.state, self.model)
         reset(self.state, self.model.signature)
+        reset_vmx(self.state, self.engine.vmx_memory)
         self.refresh()
 
     def refresh(self) -> None:
