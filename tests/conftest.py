@@ -1,11 +1,19 @@
-"""Oracles that a test asks for by marker: skipped where they are not installed, a failure in CI."""
+"""The engine, built once; oracles that a test asks for by marker: skipped where not installed, a failure in CI."""
 
 import os
 import shutil
 
 import pytest
 
+from vmxon.engine.build import obtain
+
 COMMAND_OF_MARKER = {"bochs": "bochs", "qemu": "qemu-system-x86_64"}
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Build the engine once, before the workers of pytest-xdist start and each would build its own."""
+    if not hasattr(session.config, "workerinput") and not session.config.option.collectonly:
+        obtain()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

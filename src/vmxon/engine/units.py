@@ -68,14 +68,7 @@ class Translation:
         yield Unit("glue", self._glue())
 
     def _handler(self, handler: Handler) -> str:
-        import os, sys
-        try:
-            text = HandlerTranslator(self.program, LlvmEmitter(), handler).translate()
-        except Exception as e:
-            if not os.environ.get("VMXON_LENIENT"):
-                raise
-            print("LENIENT", handler.name, str(e)[:200], file=sys.stderr)
-            text = HandlerTranslator(self.program, LlvmEmitter(), UNDEFINED).translate().replace(UNDEFINED.name, handler.name)
+        text = HandlerTranslator(self.program, LlvmEmitter(), handler).translate()
         if not isinstance(text, str):
             raise TypeError(f"{handler.name} gave no text")
         return text
