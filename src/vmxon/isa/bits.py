@@ -97,9 +97,7 @@ def bsr(cpu: Cpu, destination: Operand, source: Operand) -> None:
     set_flags_logic(cpu, source.kind, value)
 
 
-@instruction(
-    "TZCNT", Form("F3 0F BC /r", "r, r/m"), writes="of sf zf af pf cf", undefined="of sf af pf", feature="bmi1"
-)
+@instruction("TZCNT", Form("F3 0F BC /r", "r, r/m"), writes="of sf zf af pf cf", undefined="of sf af pf", feature="bmi1")
 def tzcnt(cpu: Cpu, destination: Operand, source: Operand) -> None:
     """destination := number of trailing zeros, the operand size for 0 (Vol. 2D “TZCNT”)."""
     value = source.read()
@@ -108,9 +106,7 @@ def tzcnt(cpu: Cpu, destination: Operand, source: Operand) -> None:
     set_flags(cpu, source.kind, count, value == 0, False, False)
 
 
-@instruction(
-    "LZCNT", Form("F3 0F BD /r", "r, r/m"), writes="of sf zf af pf cf", undefined="of sf af pf", feature="lzcnt"
-)
+@instruction("LZCNT", Form("F3 0F BD /r", "r, r/m"), writes="of sf zf af pf cf", undefined="of sf af pf", feature="lzcnt")
 def lzcnt(cpu: Cpu, destination: Operand, source: Operand) -> None:
     """destination := number of leading zeros, the operand size for 0 (Vol. 2A “LZCNT”)."""
     value = source.read()

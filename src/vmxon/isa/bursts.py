@@ -46,11 +46,7 @@ def run_at(cpu: Cpu, record: Record, kind: IntType, segment: int, offset: int, w
     held = tlb_field(cpu, slot_offset(linear), WRITE if write else READ)
     direct = (held == (linear & ~0xFFF | cpu.tag_current)) & (not backward(cpu))
     register = cpu.segments[segment]
-    in_segment = (
-        register.write_span - (offset - register.write_first)
-        if write
-        else register.read_span - (offset - register.read_first)
-    )
+    in_segment = register.write_span - (offset - register.write_first) if write else register.read_span - (offset - register.read_first)
     in_address = (u64(0xFFFFFFFFFFFFFFFF) >> record.address_shift) - offset
     last = minimum(minimum(0xFFF - (linear & 0xFFF), in_address), in_segment)
     elements = (last + 1) >> (kind.bytes.bit_length() - 1)

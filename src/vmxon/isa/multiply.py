@@ -69,9 +69,7 @@ def write_product(cpu: Cpu, kind: IntType, product: int) -> None:
         write_register(cpu, RDX, kind, kind(product >> kind.bits))
 
 
-@instruction(
-    "DIV", Form("F6 /6", "r/m8"), Form("F7 /6", "r/m"), writes="of sf zf af pf cf", undefined="of sf zf af pf cf"
-)
+@instruction("DIV", Form("F6 /6", "r/m8"), Form("F7 /6", "r/m"), writes="of sf zf af pf cf", undefined="of sf zf af pf cf")
 def div(cpu: Cpu, source: Operand) -> None:
     """rAX, rDX := quotient and remainder of rDX:rAX / source; #DE (Vol. 2A “DIV—Unsigned Divide”)."""
     kind = source.kind
@@ -80,9 +78,7 @@ def div(cpu: Cpu, source: Operand) -> None:
     write_quotient(cpu, kind, quotient, remainder)
 
 
-@instruction(
-    "IDIV", Form("F6 /7", "r/m8"), Form("F7 /7", "r/m"), writes="of sf zf af pf cf", undefined="of sf zf af pf cf"
-)
+@instruction("IDIV", Form("F6 /7", "r/m8"), Form("F7 /7", "r/m"), writes="of sf zf af pf cf", undefined="of sf zf af pf cf")
 def idiv(cpu: Cpu, source: Operand) -> None:
     """The same, signed: the quotient is truncated toward zero (Vol. 2A “IDIV—Signed Divide”)."""
     kind = source.kind
