@@ -7,8 +7,10 @@ from vmxon.engine.places import JUMP_ENTRIES, TABLE_ENTRIES
 from vmxon.isa.record import Record
 from vmxon.microcode import inline, load, microcode, store, u8, u64
 from vmxon.processor.code_pages import BLOCK_SIZE, Block, line_mask, page_entry
+from vmxon.processor.exceptions import general_protection
 from vmxon.processor.memory import copy_in, fill, translate
 from vmxon.processor.paging import EXECUTE, READ, in_memory
+from vmxon.processor.segmentation import canonical
 from vmxon.processor.state import CodeSize, Segment
 from vmxon.processor.state import ProcessorState as Cpu
 from vmxon.processor.tlb import ADDEND, slot_address
@@ -41,6 +43,24 @@ def code_linear(cpu: Cpu, rip: int) -> int:
     return linear
 
 
+@inline
+def block_mode(cpu: Cpu) -> int:
+    """What a block depends on besides its address: the code size, and outside 64-bit mode the limit that ends it."""
+    mode = u64(cpu.code_size)
+    if cpu.code_size != CodeSize.BITS64:
+        mode = mode | u64(cpu.segments[Segment.CS].limit) << 8
+    return mode
+
+
+@inline
+def bytes_to_limit(cpu: Cpu, rip: int) -> int:
+    """How many bytes the code segment has from `rip` on, which is inside it."""
+    left = ~u64(0)
+    if cpu.code_size != CodeSize.BITS64:
+        left = u64(cpu.segments[Segment.CS].limit) - rip + 1
+    return left
+
+
 @microcode
 def fetch_physical(cpu: Cpu, linear: u64) -> u64:
     """Host-physical address to fetch from; #PF, or a second-stage fault."""
@@ -57,10 +77,11 @@ def fetch_physical(cpu: Cpu, linear: u64) -> u64:
 @microcode
 def find_block(cpu: Cpu, physical: u64, rip: u64) -> u64:
     """Host address of a block's first record, 0 where it is not decoded yet."""
+    mode = block_mode(cpu)
     pointer = load(u64, table_slot(cpu, physical, rip))
     while pointer != 0:
         block = Block(pointer)
-        if block.physical == physical and block.rip == rip and block.mode == u64(cpu.code_size):
+        if block.physical == physical and block.rip == rip and block.mode == mode:
             return pointer + BLOCK_SIZE
         pointer = block.next_in_table
     return u64(0)
@@ -88,13 +109,15 @@ def flush_blocks(cpu: Cpu) -> None:
 
 @microcode
 def build_block(cpu: Cpu, physical: u64, rip: u64, linear: u64) -> u64:
-    """Decode a block inside one page; gives its first record, or 0 where the first instruction crosses the page."""
+    """Decode a block inside one page and the segment; gives its first record, or 0 where the first instruction does not fit."""
     if cpu.block_next + BLOCK_SIZE + (MAXIMUM_COUNT + 2) * RECORD_SIZE > cpu.block_end:
         flush_blocks(cpu)
     header = cpu.block_next
     first = header + BLOCK_SIZE
     record_address = first
     room = u64(0x1000) - (physical & 0xFFF)
+    if bytes_to_limit(cpu, rip) < room:
+        room = bytes_to_limit(cpu, rip)
     at = u64(0)
     count = u64(0)
     flow = u64(0)
@@ -121,7 +144,7 @@ def build_block(cpu: Cpu, physical: u64, rip: u64, linear: u64) -> u64:
     block = Block(header)
     block.physical = physical
     block.rip = rip
-    block.mode = u64(cpu.code_size)
+    block.mode = block_mode(cpu)
     block.bytes = at
     block.lines = line_mask(physical, at)
     chain = table_slot(cpu, physical, rip)
@@ -166,8 +189,13 @@ def protect_page(cpu: Cpu, physical: u64) -> None:
 
 @microcode
 def build_crossing(cpu: Cpu, physical: u64, rip: u64, linear: u64) -> u64:
-    """One instruction across two pages: decoded from a copy of its bytes each time it runs; faults where the second page does."""
+    """One instruction across two pages: decoded from a copy of its bytes each time it runs; faults where the second page does.
+
+    #GP(0) where it goes on beyond the limit of CS, or into addresses that are not canonical.
+    """
     room = u64(0x1000) - (physical & 0xFFF)
+    if bytes_to_limit(cpu, rip) <= room or cpu.code_size == CodeSize.BITS64 and not canonical(cpu, linear + room):
+        general_protection(cpu, 0)
     buffer = cpu.bounce_base
     cpu.bounce_next = u64(64)
     if in_memory(cpu, physical):
@@ -182,6 +210,8 @@ def build_crossing(cpu: Cpu, physical: u64, rip: u64, linear: u64) -> u64:
     first = cpu.crossing_record
     flow = decode(cpu, buffer, room + 16, rip, first)
     record = Record(first)
+    if u64(record.length) > bytes_to_limit(cpu, rip):
+        general_protection(cpu, 0)
     record.position = u8(0)
     record.count = u8(1)
     if flow != ENDS_BLOCK:

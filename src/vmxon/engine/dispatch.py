@@ -15,7 +15,7 @@ from vmxon.engine.blocks import (
     stop_record,
 )
 from vmxon.isa.record import Record
-from vmxon.microcode import attempt, i64, load, microcode, store, u8, u32, u64
+from vmxon.microcode import attempt, i64, inline, load, microcode, store, u8, u32, u64
 from vmxon.processor.events import service_events
 from vmxon.processor.exceptions import general_protection
 from vmxon.processor.interrupts import deliver
@@ -40,7 +40,7 @@ def dispatch(cpu: Cpu) -> u64:
             return u64(TO_PYTHON)
         if cpu.request != HostRequest.NONE:
             return u64(TO_PYTHON)
-        if cpu.attention != 0:
+        if cpu.attention != 0 and not half_done(cpu):
             cpu.link_slot = u64(0)
             if not service_events(cpu):
                 return u64(TO_PYTHON)
@@ -62,6 +62,12 @@ def dispatch(cpu: Cpu) -> u64:
             return record
         cpu.link_slot = u64(0)
         settle_event(cpu)
+
+
+@inline
+def half_done(cpu: Cpu) -> bool:
+    """An instruction has read from a device and waits to complete; no event may come in between, or it would read twice."""
+    return (cpu.run_alone != 0) & ((cpu.memory_latch_count != 0) | (cpu.latch_valid != 0))
 
 
 @microcode
@@ -103,12 +109,14 @@ def locate(cpu: Cpu) -> None:
 
 @microcode
 def link(cpu: Cpu, record: u64, rip: u64) -> None:
-    """Let the branch that came here go straight to the block, within one page."""
+    """Let the branch that came here go straight to the block, within one page of linear addresses."""
     slot = cpu.link_slot
     cpu.link_slot = u64(0)
     if slot != 0:
         source = Record(slot & ~u64(RECORD_SIZE - 1))
-        if (source.next_rip - u64(source.length)) >> 12 == rip >> 12:
+        # The record behind the last instruction of a page has no length, and belongs to that page.
+        last = source.next_rip - 1
+        if code_linear(cpu, last) >> 12 == code_linear(cpu, rip) >> 12:
             store(u64, slot, record)
 
 
@@ -131,6 +139,7 @@ def prepare_alone(cpu: Cpu, record_address: u64) -> u64:
     while offset < RECORD_SIZE:
         store(u64, target + offset, load(u64, record_address + offset))
         offset = offset + 8
+    cpu.bounce_next = u64(64)
     record = Record(target)
     record.link_taken = u64(0)
     record.link_next = u64(0)

@@ -105,11 +105,8 @@ br i1 %linkable, label %check, label %go_on
 check:
 %record_rip_p = getelementptr i8, ptr %record, i64 {next_rip}
 %record_next = load i64, ptr %record_rip_p, align 8
-%len_p = getelementptr i8, ptr %record, i64 {length}
-%len8 = load i8, ptr %len_p, align 1
-%len = zext i8 %len8 to i64
-%record_rip = sub i64 %record_next, %len
-%apart = xor i64 %record_rip, %rip
+%last = sub i64 %record_next, 1
+%apart = xor i64 %last, %rip
 %near = icmp ult i64 %apart, 4096
 br i1 %near, label %slow, label %go_on
 go_on:

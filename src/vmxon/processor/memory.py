@@ -82,7 +82,9 @@ def miss(cpu: Cpu, linear: u64, size: u64, access: int, tag: u64, segment: u64) 
         physical = translate(cpu, linear, access, tag)
         return at_physical(cpu, linear, physical, size, access, tag)
     first = translate(cpu, linear, access, tag) & ~u64(0xFFF) | linear & 0xFFF
-    next_page = (linear + room) & (cpu.linear_mask | ~u64(0xFFFF_FFFF))
+    next_page = linear + room
+    if next_page == 0x1_0000_0000 and cpu.code_size != CodeSize.BITS64:
+        next_page = u64(0)
     second = translate(cpu, next_page, access, tag) & ~u64(0xFFF)
     return across(cpu, first, second, room, size, access)
 
@@ -142,7 +144,7 @@ def fill(cpu: Cpu, linear: u64, translated: u64, access: int, tag: u64) -> None:
     if translated & LARGE_1G != 0:
         cpu.large_regions = ~u64(0)
     elif translated & LARGE_2M != 0:
-        cpu.large_regions = cpu.large_regions | u64(1) << (linear >> 21 & 63)
+        cpu.large_regions = cpu.large_regions | u64(3) << (linear >> 21 & 62)  # a page of 4 MiB is two regions
 
 
 @microcode
@@ -188,11 +190,11 @@ def copy_in(cpu: Cpu, physical: u64, buffer: u64, size: u64, access: int) -> Non
 
 @microcode
 def defer_store(cpu: Cpu, physical: u64, source: u64, size: u64) -> None:
-    """Remember a store that `commit_stores` makes when the instruction is complete."""
+    """Remember a store that `commit_stores` makes when the instruction is complete; the longest, FXSAVE, needs 65."""
     index = u64(cpu.store_count)
-    cpu.store_target[index & 7] = physical
-    cpu.store_source[index & 7] = source
-    cpu.store_size[index & 7] = u32(size)
+    cpu.store_target[index] = physical
+    cpu.store_source[index] = source
+    cpu.store_size[index] = u32(size)
     cpu.store_count = cpu.store_count + 1
     cpu.attention = u8(1)
 
@@ -258,7 +260,7 @@ def load_part(pointer: u64, size: u64) -> u64:
 def commit_stores(cpu: Cpu) -> bool:
     """Make the deferred stores; False when one goes to a device (the request is set) and the rest must wait."""
     while cpu.store_done < cpu.store_count:
-        index = u64(cpu.store_done) & 7
+        index = u64(cpu.store_done)
         cpu.store_done = cpu.store_done + 1
         physical = cpu.store_target[index]
         size = u64(cpu.store_size[index])

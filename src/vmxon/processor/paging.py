@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from vmxon.microcode import inline, load, microcode, store, u32, u64
+from vmxon.processor.code_pages import invalidate_code
 from vmxon.processor.exceptions import general_protection, page_fault
 from vmxon.processor.slots import second_stage_walk
 from vmxon.processor.state import ProcessorState as Cpu
@@ -49,6 +50,7 @@ def mark_entry(cpu: Cpu, physical: u64, linear: u64, value: u64, wide: bool) -> 
         cpu.fault_address = linear
         address = second_stage_walk(cpu, physical, u64(READ | WRITE | WALK)) & ~u64(0xFFF) | physical & 0xFFF
     if in_memory(cpu, address):
+        invalidate_code(cpu, address, u64(8) if wide else u64(4))
         if wide:
             store(u64, cpu.memory + address, value)
         else:

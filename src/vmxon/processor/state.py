@@ -77,8 +77,8 @@ class HostRequest(IntEnum):
     """A VM exit landed on the host RIP that belongs to Python."""
     MSR_READ = 12
     MSR_WRITE = 13
-    CODE_FULL = 14
-    """The block cache is full and was emptied."""
+    ENTRY_FAILED = 14
+    """A VM entry failed by a rule (cpu.vmx_broken_rule); only where cpu.vmx_notify asks for it."""
 
 
 class CodeSize(IntEnum):
@@ -230,8 +230,8 @@ class ProcessorState(State):
 
     memory_latch_count = scalar(u64)
     """Answered device reads of the running instruction."""
-    memory_latch_address = array(u64, 8)
-    memory_latch_value = array(u64, 8)
+    memory_latch_address = array(u64, 80)
+    memory_latch_value = array(u64, 80)
 
     # MSRs.
     star = scalar(u64)
@@ -315,10 +315,10 @@ class ProcessorState(State):
     store_count = scalar(u32)
     """Pending stores that run after the instruction, see processor/memory.py."""
     store_done = scalar(u32)
-    store_size = array(u32, 8)
-    store_target = array(u64, 8)
+    store_size = array(u32, 80)
+    store_target = array(u64, 80)
     """Guest-physical address of each."""
-    store_source = array(u64, 8)
+    store_source = array(u64, 80)
     """Host address of the bytes."""
 
     # Address-space numbers of the software TLB, see processor/tlb.py.
@@ -334,6 +334,9 @@ class ProcessorState(State):
     tag_next = scalar(u64)
     context = scalar(u64)
     """Key of the jump cache: address-space number and code size."""
+    context_base = scalar(u64)
+    context_limit = scalar(u64)
+    """Base and limit of CS that the jump cache is for, outside 64-bit mode."""
     linear_mask = scalar(u64)
     """All ones in 64-bit mode, else 32 ones."""
     large_regions = scalar(u64)
@@ -417,6 +420,8 @@ class ProcessorState(State):
     """In non-root operation under “monitor trap flag”: 1 from VM entry on, 2 while the next instruction runs."""
     vmx_iret = scalar(u8)
     """1 from an IRET that ended NMI blocking until it completes: exits report “NMI unblocking due to IRET”."""
+    vmx_notify = scalar(u32)
+    """1 where Python wants to hear of entries that fail."""
     vmx_broken_rule = scalar(u32)
     """Number of the entry rule that the last VM entry broke, counted from 1 over the rule book; 0 for none."""
     vmx_abort = scalar(u32)

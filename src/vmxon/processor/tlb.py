@@ -7,7 +7,7 @@ entry. Numbers run out after a thousand flushes; then the table is cleared.
 from __future__ import annotations
 
 from vmxon.microcode import inline, load, microcode, store, u64
-from vmxon.processor.state import CodeSize
+from vmxon.processor.state import CodeSize, Segment
 from vmxon.processor.state import ProcessorState as Cpu
 
 TLB_OFFSET = 0x4000
@@ -71,6 +71,12 @@ def select_class(cpu: Cpu) -> None:
     cpu.tag_current = cpu.tag_base + access
     cpu.tag_system = cpu.tag_base + SUPERVISOR
     cpu.linear_mask = u64(0xFFFFFFFFFFFFFFFF) if cpu.code_size == CodeSize.BITS64 else u64(0xFFFFFFFF)
+    if cpu.code_size != CodeSize.BITS64:
+        code = cpu.segments[Segment.CS]
+        if code.base != cpu.context_base or u64(code.limit) != cpu.context_limit:
+            cpu.context_base = code.base
+            cpu.context_limit = u64(code.limit)
+            cpu.jump_generation = cpu.jump_generation + 1
     cpu.context = cpu.tag_current | u64(cpu.code_size) << 12 | cpu.jump_generation << 16
 
 
@@ -194,8 +200,8 @@ def invalidate_page(cpu: Cpu, linear: u64) -> None:
 
 @microcode
 def invalidate_region(cpu: Cpu, linear: u64) -> None:
-    """Forget every entry that a large page over `linear` may have filled: 2 MiB around it, 1 GiB where such pages were used."""
-    shift = u64(21)
+    """Forget every entry that a large page over `linear` may have filled: 4 MiB around it, 1 GiB where such pages were used."""
+    shift = u64(22)
     if cpu.large_regions + 1 == 0:
         shift = u64(30)
     pointer = cpu.tlb_address
