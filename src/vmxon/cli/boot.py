@@ -25,6 +25,7 @@ class BootOptions:
 def start(options: BootOptions) -> int:
     """Build the machine, run it to its end, and answer the exit status of the process."""
     from vmxon.cli.console import GuestConsole, show_build_progress
+    from vmxon.cli.entry_failures import explain_failures
     from vmxon.cli.machines import find_model, open_drives
     from vmxon.machine.loader import load_files
     from vmxon.machine.pc import Limits, Pc
@@ -39,6 +40,7 @@ def start(options: BootOptions) -> int:
     pc = Pc(model, machine.memory, serial=console.serial, debug_console=console.debug_console, drives=drives)
     pc.interactive = sys.stdin.isatty()
     pc.load(image)
+    explain_failures(pc, program.kernel, sys.stderr)
     try:
         with console.attached(pc.board, pc.post):
             status = pc.run(Limits(machine.timeout, options.count))

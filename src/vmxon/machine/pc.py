@@ -219,6 +219,11 @@ class Pc:
         assert isinstance(mnemonics, list)  # written by engine.build
         raise UnsupportedInstruction(self.processor.code_bytes(), str(mnemonics[state.request_value]), state.rip)
 
+    def on_entry_failure(self, listener: Callable[[], None]) -> None:
+        """Have `listener` called after each VM entry that a rule of the rule book stopped, the VMCS still current."""
+        self.services[HostRequest.ENTRY_FAILED] = listener
+        self.state.vmx_notify = 1
+
     def _leave(self, value: int) -> None:
         self.exit_value = value
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from vmxon.microcode import microcode, u8, u32, u64
+from vmxon.microcode import inline, microcode, u8, u32, u64
 from vmxon.processor.exceptions import abandon
 from vmxon.processor.interrupts import inject
 from vmxon.processor.memory import commit_stores
-from vmxon.processor.state import FaultKind
+from vmxon.processor.state import FaultKind, HostRequest
 from vmxon.processor.state import ProcessorState as Cpu
 from vmxon.processor.time import ticks
 from vmxon.vmx.check import failure_qualification, first_broken_in
@@ -44,17 +44,17 @@ def enter(cpu: Cpu, expected: u64) -> None:
         return
     broken = first_broken_in(cpu, Area.CONTROLS)
     if broken != 0:
-        cpu.vmx_broken_rule = broken
+        note_failure(cpu, broken)
         fail_valid(cpu, InstructionError.ENTRY_CONTROLS)
         return
     broken = first_broken_in(cpu, Area.HOST_STATE)
     if broken != 0:
-        cpu.vmx_broken_rule = broken
+        note_failure(cpu, broken)
         fail_valid(cpu, InstructionError.ENTRY_HOST_STATE)
         return
     broken = first_broken_in(cpu, Area.GUEST_STATE)
     if broken != 0:
-        cpu.vmx_broken_rule = broken
+        note_failure(cpu, broken)
         fail_entry(cpu, u32(ExitReason.INVALID_GUEST_STATE), failure_qualification(cpu, broken))
         abandon(cpu)
     take_controls(cpu)
@@ -67,6 +67,14 @@ def enter(cpu: Cpu, expected: u64) -> None:
     cache.launched = u64(LAUNCHED)
     start_guest(cpu)
     abandon(cpu)
+
+
+@inline
+def note_failure(cpu: Cpu, broken: int) -> None:
+    """Remember the broken rule, and have Python explain it where it listens."""
+    cpu.vmx_broken_rule = broken
+    if cpu.vmx_notify != 0:
+        cpu.request = u32(HostRequest.ENTRY_FAILED)
 
 
 @microcode

@@ -1,0 +1,40 @@
+"""VM entries that fail on the bare machine, explained while the guest hypervisor runs: what hardware answers with one number."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+from typing import TextIO
+
+from vmxon.errors import ImageError
+from vmxon.machine.pc import Pc
+
+EXPLAINED = 10
+"""Entries explained in one run; a guest that retries for ever must not fill the terminal."""
+
+
+def explain_failures(pc: Pc, kernel: Path, stream: TextIO) -> None:
+    """Have every failed VM entry explained on `stream`, with the places in `kernel` that wrote the fields."""
+    seen: set[int] = set()
+
+    def explain() -> None:
+        from vmxon.explain.failure import explain_entry
+        from vmxon.explain.record import record_of_cache
+        from vmxon.explain.symbols import Symbols
+        from vmxon.vmx.state import active_vmcss
+
+        state = pc.state
+        rule = state.vmx_broken_rule
+        cache = active_vmcss(pc.processor.engine.vmx_memory).get(state.vmcs_pointer)
+        if cache is None or rule in seen or len(seen) >= EXPLAINED:
+            return
+        seen.add(rule)
+        resolver = None
+        with suppress(ImageError):
+            resolver = Symbols.of_file(str(kernel))
+        record = record_of_cache(cache, pc.processor.model, efer=state.efer, pointer=state.vmcs_pointer)
+        stream.write(f"\nvmxon: VM entry failed at RIP {state.rip:#x}\n")
+        explain_entry(record, resolver).document().write(stream)
+        stream.flush()
+
+    pc.on_entry_failure(explain)
