@@ -49,7 +49,7 @@ def test_both_books_agree_on_changed_vmcss(bench, seed):
             old = BASES[name].get(field, 0)
             changes[field] = chance.choice((chance.getrandbits(field.bits), old ^ 1 << chance.randrange(field.bits)))
         witness = Witness(changed(BASES[name], changes), EVERYTHING, name != "SHORT_HOST")
-        broken = first_broken(witness.snapshot())
+        broken = first_broken(witness.snapshot(bench.quad))
         assert compiled(bench, witness) == (broken.name if broken else None), changes
         entered += broken is None
     assert entered > 25

@@ -41,7 +41,7 @@ def test_random_vmcss_enter_or_fail_as_the_book_says(seed):
         bench.processor.refresh()
         bench.steps("vmxon [0x20000]", "vmclear [0x20008]", "vmptrld [0x20008]")
         bench.fill(witness.fields)
-        broken = first_broken(witness.snapshot())
+        broken = first_broken(witness.snapshot(bench.quad))
         bench.engine.write_physical(CODE, b"\x0f\x01\xc2")
         state.rip, state.vmx_broken_rule = CODE, 0
         bench.processor.run(1)

@@ -126,3 +126,12 @@ def test_reasons_point_at_code_that_exists():
     for place in ELSEWHERE.values():
         path, name = place.split(": ")[1].split(", ")
         assert f"def {name}(" in (Path(vmxon.__file__).parent / path).read_text()
+
+
+def test_the_book_needs_no_compiler():
+    import subprocess
+    import sys
+
+    program = "import sys; sys.modules['llvmlite'] = None; import vmxon.vmx.rules as r; print(len(r.RULES))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == str(len(RULES)), done.stderr

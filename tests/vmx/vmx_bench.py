@@ -81,6 +81,10 @@ class VmxBench(Bench):
         for field in VmcsField:
             cache.fields[field.slot] = fields.get(field, 0) & ((1 << field.bits) - 1)
 
+    def quad(self, address: int) -> int:
+        """64 bits of physical memory as the processor reads them: ones outside RAM."""
+        return int.from_bytes(self.engine.read_physical(address, 8), "little")
+
     def guest(self, code: str | bytes, fields: Mapping[VmcsField, int] | None = None, bits: int = 64, at: int = GUEST) -> None:
         """Fill the VMCS for a guest that runs `code`; exits go to HOST."""
         from tests.harness import assemble

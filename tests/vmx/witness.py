@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from vmxon.arch.bits import Bits, Word
@@ -169,8 +169,8 @@ class Witness:
     capabilities: Mapping[int, int] = field(default_factory=lambda: EVERYTHING)
     long_mode: bool = True
 
-    def snapshot(self) -> Snapshot:
-        """The same for the Python book."""
+    def snapshot(self, read_quad: Callable[[int], int] = lambda address: MEMORY.get(address, 0)) -> Snapshot:
+        """The same for the Python book, over MEMORY or the memory of a machine."""
         fields = {name: value & ((1 << name.bits) - 1) for name, value in self.fields.items()}
         return Snapshot(
             fields,
@@ -178,7 +178,7 @@ class Witness:
             efer_now=0x500 if self.long_mode else 0,
             pointer=VMCS,
             maximum_physical=WIDTH,
-            read_quad=lambda address: MEMORY.get(address, 0),
+            read_quad=read_quad,
         )
 
 
