@@ -471,6 +471,24 @@ def test_a_jump_into_nothing_stops() -> None:
         run("mov eax, 0x80000000 \n jmp eax")
 
 
+def test_a_hardware_task_switch_is_refused_in_one_line() -> None:
+    text = """
+        mov word ptr [table + 24 + 2], offset task - 0x100000
+        lgdt [wide_pointer]
+        .byte 0xEA
+        .long 0
+        .word 0x18
+        task: .fill 104, 1, 0
+        wide_pointer: .word 31
+        .long table
+        .balign 8
+        table: .quad 0, 0x00CF9B000000FFFF, 0x00CF93000000FFFF, 0x0000891000000067
+        """
+    with pytest.raises(GuestStopped) as error:
+        run(text)
+    assert str(error.value).endswith(": VM exit 9 (a task switch was attempted) has no handler")
+
+
 def test_the_status_of_isa_debug_exit() -> None:
     guest = Guest(image_of("mov al, 3 \n out 0xF4, al \n hlt"))
     assert guest.run() == 7

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from vmxon.arch.bits import Word
-from vmxon.arch.control import Cr0, Cr4, Efer
+from vmxon.arch.control import Cr0, Cr4
 from vmxon.arch.msr_vmx import AllowedSettings
 from vmxon.arch.segments import AccessRights
 from vmxon.errors import ConfigurationError
 from vmxon.hypervisor.bring_up import new_region, require, value_of
 from vmxon.hypervisor.page_manager import PAGE, PageManager
+from vmxon.machine import modes
 from vmxon.machine.identity import CODE, DATA, GDT, IDT, STACK_TOP, TASK, TSS
-from vmxon.machine.modes import PAT_RESET
 from vmxon.machine.root import PYTHON_RIP, RootProcessor
 from vmxon.vmx.controls import Entry, PinBased, PrimaryExit, PrimaryProcessorBased, SecondaryProcessorBased
 from vmxon.vmx.fields import VmcsField as Field
@@ -20,15 +20,19 @@ from vmxon.vmx.fields import VmcsField as Field
 EFER = 0xC000_0080
 VPID = 1
 NO_LINK = (1 << 64) - 1
-UNUSABLE = 1 << 16
-FLAT_CODE = 0xC09B
-FLAT_DATA = 0xC093
-BUSY_TSS = 0x8B
 LIMIT = 0xFFFF_FFFF
+FLAT_CODE = modes.CODE | modes.BIG | modes.GRANULAR
+FLAT_DATA = modes.DATA | modes.BIG | modes.GRANULAR
 CR0_OWNED = Cr0.ne.mask
 """Bits that VMX operation fixes and the guest shall believe to set: it sees its own in the shadow."""
 CR4_OWNED = Cr4.vmxe.mask
-SEGMENTS = ("ES", "CS", "SS", "DS", "FS", "GS", "LDTR", "TR")
+SEGMENTS = {
+    "CS": (0x08, LIMIT, FLAT_CODE),
+    **dict.fromkeys(("SS", "DS", "ES", "FS", "GS"), (0x10, LIMIT, FLAT_DATA)),
+    "LDTR": (0, 0, AccessRights.unusable.mask),
+    "TR": (0, 0x67, modes.BUSY_TSS),
+}
+"""Selector, limit and access rights of the guest's segments; their bases are 0."""
 
 CONTROLS: tuple[tuple[Field, int, int, type[Word], int], ...] = (
     (
@@ -157,17 +161,13 @@ def write_host_state(root: RootProcessor) -> None:
         *(Field.HOST_IA32_SYSENTER_ESP, 0),
         *(Field.HOST_IA32_SYSENTER_EIP, 0),
         *(Field.HOST_IA32_EFER, value_of(root.rdmsr(EFER))),
-        *(Field.HOST_IA32_PAT, PAT_RESET),
+        *(Field.HOST_IA32_PAT, modes.PAT_RESET),
     )
 
 
 def write_guest_state(root: RootProcessor) -> None:
     """32-bit protected mode, flat, no paging, interrupts off: how a multiboot kernel starts (Vol. 3C §25.4)."""
-    assert FLAT_CODE & AccessRights.p.mask
-    for name in SEGMENTS:
-        rights = {"CS": FLAT_CODE, "LDTR": UNUSABLE, "TR": BUSY_TSS}.get(name, FLAT_DATA)
-        selector = {"CS": 0x08, "LDTR": 0, "TR": 0}.get(name, 0x10)
-        limit = {"LDTR": 0, "TR": 0x67}.get(name, LIMIT)
+    for name, (selector, limit, rights) in SEGMENTS.items():
         root.set_fields(
             *(Field[f"GUEST_{name}_SELECTOR"], selector),
             *(Field[f"GUEST_{name}_BASE"], 0),
@@ -187,7 +187,7 @@ def write_guest_state(root: RootProcessor) -> None:
         *(Field.GUEST_IDTR_BASE, 0),
         *(Field.GUEST_IDTR_LIMIT, 0xFFFF),
         *(Field.GUEST_IA32_DEBUGCTL, 0),
-        *(Field.GUEST_IA32_PAT, PAT_RESET),
+        *(Field.GUEST_IA32_PAT, modes.PAT_RESET),
         *(Field.GUEST_IA32_EFER, 0),
         *(Field.GUEST_IA32_SYSENTER_CS, 0),
         *(Field.GUEST_IA32_SYSENTER_ESP, 0),
@@ -197,4 +197,3 @@ def write_guest_state(root: RootProcessor) -> None:
         *(Field.GUEST_PENDING_DEBUG_EXCEPTIONS, 0),
         *(Field.VMCS_LINK_POINTER, NO_LINK),
     )
-    assert not Efer.lma.mask & value_of(root.vmread(Field.GUEST_IA32_EFER))

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from vmxon.arch.exceptions import Vector
 from vmxon.vmx.errors import InstructionError
 from vmxon.vmx.exit_reasons import ExitReason, ExitReasonWord
-from vmxon.vmx.rules import RULES
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,5 +111,7 @@ def broken_rule(number: int) -> str:
     """Name and meaning of an entry rule by its number in the book; empty for 0."""
     if number == 0:
         return ""
+    from vmxon.vmx.rules import RULES  # noqa: PLC0415 - a tenth of a second that only a failed entry needs
+
     rule = RULES[number - 1]
     return f"{rule.name}: {rule.explanation}"

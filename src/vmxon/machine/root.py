@@ -112,7 +112,7 @@ class RootProcessor:
         """Act for the machine around the processor while a guest runs; the budget of the next stretch."""
         state = self.state
         match request:
-            case HostRequest.NONE | HostRequest.BUDGET | HostRequest.CODE_FULL | HostRequest.PORT_WRITE:
+            case HostRequest.NONE | HostRequest.BUDGET | HostRequest.PORT_WRITE:
                 pass
             case HostRequest.PORT_READ:
                 state.latch_address, state.latch_size = state.request_address, state.request_size
