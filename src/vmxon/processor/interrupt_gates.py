@@ -44,6 +44,8 @@ from vmxon.processor.state import ProcessorState as Cpu
 from vmxon.processor.tasks import TaskSource, switch_task
 
 RSP = 4
+INJECTED = 2
+"""cpu.delivering of the event that VM entry injects; 1 for all others."""
 FIRST_SOFTWARE, PRIVILEGED_SOFTWARE = 4, 5
 IDT = 2
 """The bit of an error code that says “entry of the IDT”."""
@@ -68,8 +70,13 @@ def return_address(cpu: Cpu) -> u64:
 
 @microcode
 def pushed_flags(cpu: Cpu) -> u64:
-    """The flags image: RF is set for faults, so that the instruction breakpoint does not hit again (Vol. 3B §18.3.1.1)."""
+    """The flags image: RF is set for faults, so that the instruction breakpoint does not hit again (Vol. 3B §18.3.1.1).
+
+    An event that VM entry injects keeps the RF of the guest (Vol. 3C §27.6.1.1 “Details of Vectored-Event Injection”).
+    """
     flags = read_rflags(cpu)
+    if cpu.delivering == INJECTED:
+        return flags
     if cpu.delivering_soft == HARDWARE_EXCEPTION and cpu.delivering_vector != Vector.DF and cpu.delivering_vector != Vector.MC:
         if cpu.delivering_vector != Vector.DB or cpu.fault_qualification & Dr6.bd.mask != 0:
             flags = flags | Rflags.rf.mask

@@ -10,7 +10,7 @@ from vmxon.arch.control import Dr7
 from vmxon.arch.exceptions import Severity, Vector
 from vmxon.microcode import attempt, inline, microcode, u8, u32, u64
 from vmxon.processor.exceptions import HARDWARE_EXCEPTION, abandon
-from vmxon.processor.interrupt_gates import transfer_protected, transfer_real
+from vmxon.processor.interrupt_gates import INJECTED, transfer_protected, transfer_real
 from vmxon.processor.interrupt_gates_64 import transfer_long
 from vmxon.processor.memory import commit_stores
 from vmxon.processor.segmentation import SegmentRules
@@ -54,8 +54,10 @@ def deliver_chain(cpu: Cpu, injected: bool) -> None:
     while going:
         going = False
         if special or attempt(accept, cpu):
-            special = False
             begin(cpu)
+            if special:
+                cpu.delivering = u8(INJECTED)
+            special = False
             cpu.store_count = u32(0)
             if attempt(transfer, cpu):
                 complete(cpu)
