@@ -51,7 +51,7 @@ def program() -> VmxProgram:
 def _unconditional(p: VmxProgram) -> None:
     """Vol. 3C §27.1.2 “Instructions That Cause VM Exits Unconditionally”."""
     p.guest("invd", "invd\nvmcall")
-    p.guest("xsetbv without CR4.OSXSAVE", p_attempt("xsetbv") + "vmcall")
+    p.guest("xsetbv without CR4.OSXSAVE", guarded("xsetbv") + "vmcall")
     p.guest(
         "VMX instructions",
         """vmclear [rax + 0x10]
@@ -69,10 +69,10 @@ def _unconditional(p: VmxProgram) -> None:
         invvpid rbp, es:[r12 + r13 * 2]
         vmcall""",
     )
-    p.guest("getsec is no instruction here", p_attempt(".byte 0x0F, 0x37") + "vmcall")
+    p.guest("getsec is no instruction here", guarded(".byte 0x0F, 0x37") + "vmcall")
 
 
-def p_attempt(text: str) -> str:
+def guarded(text: str) -> str:
     """Guest code that survives a fault of `text` and prints nothing; the vector is in R8."""
     count = next(_numbers)
     return (
@@ -98,10 +98,10 @@ def _simple_controls(p: VmxProgram) -> None:
     for label, control, code in rows:
         p.guest(f"{label}, exiting", code, controls={PRIMARY: control})
     p.guest("rdtscp exits as itself", "rdtscp\nvmcall", controls={PRIMARY: RDTSC, SECONDARY: RDTSCP})
-    p.guest("rdtscp disabled", p_attempt("rdtscp") + "vmcall")
+    p.guest("rdtscp disabled", guarded("rdtscp") + "vmcall")
     p.guest("wbinvd", "wbinvd\nvmcall", controls={SECONDARY: WBINVD})
     p.guest("wbinvd without the control", "wbinvd\nvmcall")
-    p.guest("invpcid disabled", p_attempt("xor eax, eax\ninvpcid rax, [scratch]") + "vmcall")
+    p.guest("invpcid disabled", guarded("xor eax, eax\ninvpcid rax, [scratch]") + "vmcall")
     p.guest(
         "invpcid exits",
         "xor eax, eax\ninvpcid rax, [scratch + rbx]\ninvpcid r9, [r10 + 8]\nvmcall",
@@ -236,8 +236,8 @@ def _control_registers(p: VmxProgram) -> None:
         vmcall""",
         {F.CR4_GUEST_HOST_MASK: 0x2004, F.CR4_READ_SHADOW: 0},
     )
-    p.guest("cr0 fixed bits", p_attempt("mov rax, cr0\nand eax, ~0x20\nmov cr0, rax") + "vmcall")
-    p.guest("cr4 fixed bits", p_attempt("mov rax, cr4\nand eax, ~0x2000\nmov cr4, rax") + "vmcall")
+    p.guest("cr0 fixed bits", guarded("mov rax, cr0\nand eax, ~0x20\nmov cr0, rax") + "vmcall")
+    p.guest("cr4 fixed bits", guarded("mov rax, cr4\nand eax, ~0x2000\nmov cr4, rax") + "vmcall")
     targets = {F.CR3_TARGET_COUNT: 2, F.CR3_TARGET_VALUE_0: 0x1234000, F.CR3_TARGET_VALUE_1: "mov edx, offset pml4"}
     p.guest(
         "cr3 targets", "mov eax, offset pml4\nmov cr3, rax\nmov eax, 0x1235000\nmov cr3, rax\nvmcall", targets, controls={PRIMARY: CR3_LOAD}
@@ -246,7 +246,7 @@ def _control_registers(p: VmxProgram) -> None:
 
 
 def _debug_registers(p: VmxProgram) -> None:
-    p.guest("mov dr4 with CR4.DE", p_attempt("mov rax, cr4\nor eax, 8\nmov cr4, rax\nmov rax, dr4") + "vmcall", controls={PRIMARY: MOV_DR})
+    p.guest("mov dr4 with CR4.DE", guarded("mov rax, cr4\nor eax, 8\nmov cr4, rax\nmov rax, dr4") + "vmcall", controls={PRIMARY: MOV_DR})
     p.guest(
         "general detect outranks the exit",
         "mov rax, dr7\nvmcall",
@@ -291,10 +291,10 @@ def _exceptions(p: VmxProgram) -> None:
         ("#PF write", "mov rax, 0xFFFFFFFF80000123\nmov [rax], ecx"),
         ("#PF fetch", "mov eax, 0x7FFFF000\njmp rax"),
         ("#BP", "int3"),
-        ("int 3, two bytes, does not exit by the bitmap", p_attempt(".byte 0xCD, 3")),
+        ("int 3, two bytes, does not exit by the bitmap", guarded(".byte 0xCD, 3")),
         ("#NM", "mov rax, cr0\nor eax, 8\nmov cr0, rax\nfninit"),
         ("int1", ".byte 0xF1"),
-        ("int 6 does not exit by the bitmap", p_attempt("int 6")),
+        ("int 6 does not exit by the bitmap", guarded("int 6")),
         ("#NP", "mov eax, 0x50\nlldt ax"),
         ("single step", "pushfq\nor word ptr [rsp], 0x100\npopfq\nnop\nnop"),
     )
@@ -308,7 +308,7 @@ def _exceptions(p: VmxProgram) -> None:
     fault = "mov al, [0x7FFFF123]\nvmcall"
     for mask, match, bit in ((0, 0, 1), (0, 0, 0), (2, 2, 1), (2, 2, 0), (2, 0, 1), (0, 2, 0), (0, 2, 1)):
         fields = {F.EXCEPTION_BITMAP: bit << 14, F.PAGE_FAULT_ERROR_CODE_MASK: mask, F.PAGE_FAULT_ERROR_CODE_MATCH: match}
-        p.guest(f"#PF, mask {mask}, match {match}, bitmap {bit}", p_attempt(fault.removesuffix("vmcall")) + "vmcall", fields)
+        p.guest(f"#PF, mask {mask}, match {match}, bitmap {bit}", guarded(fault.removesuffix("vmcall")) + "vmcall", fields)
     p.guest("triple fault", "ud2\nvmcall", {F.GUEST_IDTR_LIMIT: 0})
     p.guest("double fault by the bitmap", "ud2\nvmcall", {F.GUEST_IDTR_LIMIT: 0x5F, F.EXCEPTION_BITMAP: 1 << 8})
     p.guest("fault while delivering: vectoring", "ud2\nvmcall", {F.GUEST_IDTR_LIMIT: 0x5F, F.EXCEPTION_BITMAP: 1 << 13})

@@ -56,7 +56,11 @@ def _states(p: VmxProgram) -> None:
     p.vmx("vmread then", "mov eax, 0x681E\nvmread rdx, rax")
     p.vmx("vmptrld of the cleared one", "vmptrld [pointer]")
     p.vmx("fields survive vmclear", "mov eax, 0x681E\nvmread rdx, rax", "rdx")
-    p.vmx("vmclear of one that is not current keeps the current one", at("offset other_region") + "vmclear [pointer]\nvmptrst [scratch]", "[scratch]")
+    p.vmx(
+        "vmclear of one that is not current keeps the current one",
+        at("offset other_region") + "vmclear [pointer]\nvmptrst [scratch]",
+        "[scratch]",
+    )
 
 
 def _fields(p: VmxProgram) -> None:
@@ -88,13 +92,18 @@ def _operands(p: VmxProgram) -> None:
     p.vmx("vmwrite, read-only field and memory not mapped", "mov eax, 0x4402\nmov rbx, 0x80000000\nvmwrite rax, [rbx]")
     for name, kinds in (("invept", (0, 1, 2, 3, -1)), ("invvpid", (0, 1, 2, 3, 4, -1))):
         for kind in kinds:
-            p.vmx(f"{name} {kind}, operand 0", f"mov rax, {kind}\nmov qword ptr [scratch], 0\nmov qword ptr [scratch + 8], 0\n{name} rax, [scratch]")
+            p.vmx(
+                f"{name} {kind}, operand 0",
+                f"mov rax, {kind}\nmov qword ptr [scratch], 0\nmov qword ptr [scratch + 8], 0\n{name} rax, [scratch]",
+            )
         p.vmx(f"{name}, operand not mapped", f"mov eax, 1\nmov rbx, 0x80000000\n{name} rax, [rbx]")
         p.vmx(f"{name}, type unknown and operand not mapped", f"mov eax, 9\nmov rbx, 0x80000000\n{name} rax, [rbx]")
     p.vmx("invept 1, reserved bits of the EPTP", "mov eax, 1\nmov qword ptr [scratch], 0x1007\ninvept rax, [scratch]")
     p.vmx("invept 1, valid EPTP", "mov eax, 1\nmov qword ptr [scratch], 0x101E\ninvept rax, [scratch]")
     p.vmx("invept 1, second quadword not zero", "mov eax, 1\nmov qword ptr [scratch + 8], 1\ninvept rax, [scratch]")
-    p.vmx("invvpid 1, reserved bits", "mov eax, 1\nmov qword ptr [scratch], 0x10001\nmov qword ptr [scratch + 8], 0\ninvvpid rax, [scratch]")
+    p.vmx(
+        "invvpid 1, reserved bits", "mov eax, 1\nmov qword ptr [scratch], 0x10001\nmov qword ptr [scratch + 8], 0\ninvvpid rax, [scratch]"
+    )
     p.vmx("invvpid 1, VPID 1", "mov eax, 1\nmov qword ptr [scratch], 1\ninvvpid rax, [scratch]")
     p.vmx("invvpid 0, VPID 1, address not canonical", f"mov eax, 0\nmov rdx, {BEYOND:#x}\nmov [scratch + 8], rdx\ninvvpid rax, [scratch]")
     p.vmx("invvpid 2, VPID 0", "mov eax, 2\nmov qword ptr [scratch], 0\nmov qword ptr [scratch + 8], 0\ninvvpid rax, [scratch]")

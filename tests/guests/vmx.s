@@ -82,6 +82,14 @@ odd_text: .asciz " undefined flags"
 
 # A new VMCS for a guest that looks like the host; the caller then writes what is different.
 fresh_vmcs:
+    mov rax, rsp                        # IRET ends blocking by NMI, which a guest may have left behind
+    push 0x10
+    push rax
+    pushfq
+    push 0x08
+    push offset nmi_unblocked
+    iretq
+nmi_unblocked:
     mov qword ptr [pointer], offset vmcs_region
     vmclear [pointer]
     vmptrld [pointer]
@@ -205,6 +213,12 @@ vm_exit:
 no_details:
     mov edi, 0x6400                     # exit qualification
     vmread rdi, rdi
+    cmp ebx, 48                         # whether a read-modify-write also counts as a read is up to the implementation
+    jne defined
+    test edi, 2
+    jz defined
+    and edi, ~1
+defined:
     test ebp, SHOW_QUALIFICATION
     jz no_qualification
     mov esi, offset qualification_text

@@ -1,0 +1,81 @@
+"""Where Debian's Bochs 2.7 is wrong: what it prints, what the SDM says must be printed, and where it says so."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The rest of a record behind its label, on Bochs and by the SDM."""
+
+    bochs: str
+    here: str
+    rule: str
+
+
+TYPE_FIRST = Difference(
+    " # e 0 80000000",
+    " VMfailValid 1c",
+    "Vol. 3C §31.3 “VMX Instructions”, operation of INVEPT and INVVPID: an unsupported type fails before the descriptor is read",
+)
+ENTERS, REFUSED = "\n  exit 12, length 3, at 0", "\n  exit 80000021, qualification 0, at 0"
+PENDING_DEBUG = "Vol. 3C §27.3.1.5 “Checks on Guest Non-Register State”: BS must be as RFLAGS.TF and IA32_DEBUGCTL.BTF say"
+WALK_WRITES = "Vol. 3C §29.3.3.2 “EPT Violations”: updates of accessed and dirty flags by the guest's page walk are data writes"
+REAL_MODE = "Vol. 3C §28.2.2 “Information for VM Exits Due to Vectored Events”: no exception has an error code in real-address mode"
+
+
+def _in_real_mode(vector: str, place: int) -> Difference:
+    first = "\n  exit 0, qualification 0, interruption "
+    return Difference(f"{first}80000b{vector} 0, at {place}", f"{first}800003{vector}, at {place}", REAL_MODE)
+
+
+DIFFERENCES: dict[str, dict[str, Difference]] = {
+    "vmcs_access": {
+        "invept, type unknown and operand not mapped": TYPE_FIRST,
+        "invvpid, type unknown and operand not mapped": TYPE_FIRST,
+    },
+    "entry": {
+        "guest, DEBUGCTL: reserved bit": Difference(
+            ENTERS,
+            REFUSED,
+            "Vol. 3C §27.3.1.1 “Checks on Guest Control Registers, Debug Registers, and MSRs”: reserved bits of IA32_DEBUGCTL",
+        ),
+        "guest, RIP whose bits 63:48 differ": Difference(
+            "\n  exit 0, qualification 0, interruption 80000b0d 0, at 100000000000000",
+            "\n  exit 80000021, qualification 0, at 100000000000000",
+            "Vol. 3C §27.3.1.4 “Checks on Guest RIP, RFLAGS, and SSP”: bits 63:N must be equal in a 64-bit guest",
+        ),
+        "guest, interruptibility: NMI blocked with an NMI to inject under virtual NMIs": Difference(
+            "\n  exit 2, at 0",
+            REFUSED,
+            "Vol. 3C §27.3.1.5 “Checks on Guest Non-Register State”: no blocking by NMI where one is injected under virtual NMIs",
+        ),
+        "guest, pending debug: BS without TF behind MOV SS": Difference(ENTERS, REFUSED, PENDING_DEBUG),
+        "guest, pending debug: TF behind MOV SS without BS": Difference(ENTERS, REFUSED, PENDING_DEBUG),
+    },
+    "ept": {
+        label: Difference(
+            "\n  exit 12, length 3, at 7", "\n  exit 30, qualification aa, physical 801000, linear c800004, at 0", WALK_WRITES
+        )
+        for label in ("a page table that is read-only, for its accessed bit", "the dirty bit of a page table that is read-only")
+    },
+    "modes": {
+        "real mode: limit": _in_real_mode("0d", 3),
+        "real mode: stack limit": _in_real_mode("0c", 3),
+        "real mode: #GP by the bitmap": _in_real_mode("0d", 6),
+        "virtual-8086: INT n needs IOPL 3": Difference(
+            "\n  exit 0, qualification 0, interruption 80000b0d 0, vectoring 80000440, at 0",
+            "\n  exit 0, qualification 0, interruption 80000b0d 0, at 0",
+            "Vol. 2A “INT n/INTO/INT3/INT1—Call to Interrupt Procedure”: the instruction faults before an event is delivered",
+        ),
+    },
+    "events": {
+        "single step over an instruction that exits": Difference(
+            "\n  exit a, length 2, at 0\n  exit 0, qualification 4000, interruption 80000301, at 2",
+            "\n  exit a, length 2, at 0\n  exit 0, qualification 4000, interruption 80000301, at 3",
+            "Vol. 3C §28.3.4 “Saving Non-Register State”: an instruction that exits before it is executed leaves no single step pending",
+        ),
+    },
+}
+"""By guest program, then by the label of the record."""
