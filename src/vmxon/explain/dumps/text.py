@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import zip_longest
 
 from vmxon.errors import VmxonError
 from vmxon.explain.decode import number
@@ -53,7 +54,7 @@ def _split(text: str) -> Iterator[list[tuple[str, str]]]:
     """The sections of each dump, a dump starting at each guest section."""
     found = list(HEADING.finditer(text))
     dump: list[tuple[str, str]] = []
-    for heading, following in zip(found, [*found[1:], None], strict=True):
+    for heading, following in zip_longest(found, found[1:]):
         if heading[1] == "Guest" and dump:
             yield dump
             dump = []

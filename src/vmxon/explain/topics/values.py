@@ -28,7 +28,7 @@ from vmxon.vmx.controls import (
 )
 from vmxon.vmx.controls import VECTORS as VECTOR_NAMES
 from vmxon.vmx.controls import Entry as EntryControl
-from vmxon.vmx.ept_entries import EptPage4K
+from vmxon.vmx.ept_entries import MEMORY_TYPES, EptPage4K
 from vmxon.vmx.events import EntryInterruption, InterruptibilityState, PendingDebugExceptions
 from vmxon.vmx.field_support import NEEDS
 from vmxon.vmx.fields import Kind, VmcsField
@@ -163,7 +163,20 @@ def register_topic(word: str, value: int | None = None) -> Topic:
     if value is not None:
         short = f": {BRIEF_OF[word](value)}" if word in BRIEF_OF else ""
         facts.append(("Value", number(value, layout.layout.width) + short))
+        if layout is EptPage4K and (wrong := list(_misconfigurations(value))):
+            facts.append(("Misconfigured", ", ".join(wrong)))
     return Topic("register" if title.isupper() else "word", title, meaning, source, "", "", tuple(facts), *_table(layout, value))
+
+
+def _misconfigurations(value: int) -> Iterator[str]:
+    """Why an EPT page-table entry exits with reason 49 (Vol. 3C §29.3.3.1 “EPT Misconfigurations”)."""
+    entry = EptPage4K(value)
+    if entry.write and not entry.read:
+        yield "writes without reads"
+    if entry.execute and not entry.read:
+        yield "fetches without reads, unless IA32_VMX_EPT_VPID_CAP bit 0 is 1"
+    if (entry.read or entry.write or entry.execute) and entry.memory_type not in MEMORY_TYPES:
+        yield f"memory type {entry.memory_type}"
 
 
 def _table(layout: type[Word] | None, value: int | None) -> tuple[tuple[Part, ...], tuple[str, ...]]:
