@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.harness import CODE, Bench
+from tests.harness import CODE, Bench, assemble
 from vmxon.processor.state import HostRequest
 
 NAMES = ("rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", *(f"r{n}" for n in range(8, 16)))
@@ -11,6 +11,8 @@ STATUS = CF | PF | AF | ZF | SF | OF
 DATA = 0x20000
 DE, UD, GP = 0, 6, 13
 IN_IDT = 2
+NOTHING = b"\x90" * 128
+"""NOPs that follow, so that no code of an earlier test is reached."""
 
 
 class Bare:
@@ -31,7 +33,8 @@ class Bare:
                 state.gpr[number] = registers.get(name, 0)
         self.engine.call("write_rflags", flags, STATUS | DF)
         state.activity = 0
-        return self.bench.step(text, count)
+        code = assemble(text, self.bench.bits) if isinstance(text, str) else text
+        return self.bench.step(code + NOTHING, count)
 
     def __getitem__(self, name: str) -> int:
         return self.state.gpr[NAMES.index(name)]
