@@ -688,3 +688,13 @@ def test_two_guests_take_turns(bench):
     bench[F.GUEST_RIP] += 3
     bench.launch("vmresume")
     assert (bench.reason, bench.state.gpr[3]) == (R.VMCALL, 3)
+
+
+@pytest.mark.parametrize("changes", [{"GUEST_RFLAGS": 0}, {"VM_ENTRY_MSR_LOAD_COUNT": 1, "VM_ENTRY_MSR_LOAD_ADDRESS": 0x48000}])
+@pytest.mark.parametrize("blocked", [0, 8])
+def test_failed_entry_leaves_nmi_blocking_alone(bench, changes, blocked):
+    area(bench, (0x800, 0))
+    bench.state.interruptibility = blocked
+    virtual = (PinBased.nmi_exiting, PinBased.virtual_nmis)
+    assert run(bench, "nop", LONG, *virtual, GUEST_INTERRUPTIBILITY_STATE=8 - blocked, **changes) >> 31
+    assert bench.state.interruptibility == blocked

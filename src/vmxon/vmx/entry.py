@@ -27,7 +27,7 @@ from vmxon.vmx.results import fail_invalid, fail_valid
 from vmxon.vmx.rules import Area
 from vmxon.vmx.state import Operation, VmcsCache, has_vmcs, read_field
 
-MOV_SS_BLOCKING = 2
+MOV_SS_BLOCKING, NMI_BLOCKING = 2, 8
 CLEAR, LAUNCHED = 0, 1
 """Launch states."""
 
@@ -52,16 +52,20 @@ def enter(cpu: Cpu, expected: u64) -> None:
         note_failure(cpu, broken)
         fail_valid(cpu, InstructionError.ENTRY_HOST_STATE)
         return
+    # A failed entry leaves blocking by NMI as it was (Vol. 3C §27.8).
+    blocking = cpu.interruptibility & NMI_BLOCKING
     broken = first_broken_in(cpu, Area.GUEST_STATE)
     if broken != 0:
         note_failure(cpu, broken)
         fail_entry(cpu, u32(ExitReason.INVALID_GUEST_STATE), failure_qualification(cpu, broken))
+        cpu.interruptibility = blocking
         abandon(cpu)
     take_controls(cpu)
     load_guest_state(cpu)
     refused = load_msr_area(cpu, VmcsField.VM_ENTRY_MSR_LOAD_COUNT, VmcsField.VM_ENTRY_MSR_LOAD_ADDRESS)
     if refused != 0:
         fail_entry(cpu, u32(ExitReason.MSR_LOADING), refused)
+        cpu.interruptibility = blocking
         abandon(cpu)
     cache = VmcsCache(cpu.vmcs)
     cache.launched = u64(LAUNCHED)
