@@ -120,3 +120,9 @@ def test_a_processor_without_ept_is_one_line(guest: Path) -> None:
     process = run(str(guest), "--model", "nehalem", "-m", "2M")
     assert process.returncode == 2
     assert process.stderr == ("vmxon: the processor model 'nehalem' has no “unrestricted guest”, “enable INVPCID”; choose --model max\n")
+
+
+def test_more_memory_than_the_host_has_is_one_line() -> None:
+    process = run("-m", "900000G")
+    assert process.returncode == 2
+    assert process.stderr == "vmxon: the host has too little memory for this guest; give a smaller --memory\n"

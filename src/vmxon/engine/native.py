@@ -44,7 +44,6 @@ class Library:
         table = (ctypes.c_uint64 * len(exports)).from_address(self.jit.get_global_value_address("export_table"))
         self.functions = {row[0].rsplit(".", 1)[-1]: _bind(int(table[n]), *row[1:]) for n, row in enumerate(exports)}
 
-
     def handler_addresses(self) -> list[int]:
         """The addresses of all handlers, the three of engine.pseudo first."""
         count = self.handler_count
@@ -57,7 +56,12 @@ class _Pair(ctypes.Structure):
 
 def _bind(address: int, parameters: list[int], results: int, can_fault: bool) -> Callable[..., int | None]:
     """A ctypes function: gives its result, or None where it faulted."""
-    kinds = [ctypes.c_void_p if bits == 0 else {1: ctypes.c_bool, 8: ctypes.c_uint8, 16: ctypes.c_uint16, 32: ctypes.c_uint32}.get(bits, ctypes.c_uint64) for bits in parameters]
+    kinds = [
+        ctypes.c_void_p
+        if bits == 0
+        else {1: ctypes.c_bool, 8: ctypes.c_uint8, 16: ctypes.c_uint16, 32: ctypes.c_uint32}.get(bits, ctypes.c_uint64)
+        for bits in parameters
+    ]
     if can_fault and results:
         # { i1, i64 } comes back in two registers, as a C structure of that shape does.
         pair = ctypes.CFUNCTYPE(_Pair, *kinds)(address)
@@ -91,7 +95,10 @@ class Arena:
         ):
             self.offsets[name] = self.size
             self.size += (size + PAGE - 1) // PAGE * PAGE
-        self.map = mmap.mmap(-1, self.size)
+        try:
+            self.map = mmap.mmap(-1, self.size)
+        except (OSError, OverflowError) as error:
+            raise MemoryError(f"{self.size:#x} bytes for a machine with {memory_size:#x} bytes of memory") from error
         self.view = memoryview(self.map)
         self.base = ctypes.addressof(ctypes.c_char.from_buffer(self.map))
 

@@ -54,9 +54,7 @@ def load_elf(image: bytes, name: str, memory_size: int) -> ElfProgram:
         ImageError: not such a program, truncated, or outside memory.
     """
     if not is_elf(image):
-        raise ImageError(
-            f"starts with {image[:4].hex(' ') or 'nothing'}", where=name, expected="an ELF program (7f 45 4c 46)"
-        )
+        raise ImageError(f"starts with {image[:4].hex(' ') or 'nothing'}", where=name, expected="an ELF program (7f 45 4c 46)")
     if len(image) < IDENTIFICATION + 2:
         raise ImageError(f"ends at {len(image):#x}, inside the ELF header", where=name, advice="the file is truncated")
     elf_class, order = image[4], image[5]
@@ -72,22 +70,16 @@ def load_elf(image: bytes, name: str, memory_size: int) -> ElfProgram:
         number, architecture = next(iter(MACHINES[elf_class].items()))
         raise ImageError(f"ELF machine {machine} at 0x12", where=name, expected=f"{number} ({architecture})")
     if kind not in (EXECUTABLE, SHARED):
-        raise ImageError(
-            f"ELF type {kind} at 0x10", where=name, expected="2 (executable)", advice="link the object file"
-        )
+        raise ImageError(f"ELF type {kind} at 0x10", where=name, expected="2 (executable)", advice="link the object file")
     segments = _segments(image, name, memory_size, elf_class, (table, row, rows))
     return ElfProgram(32 * elf_class, physical_entry(entry, segments, name), segments)
 
 
-def _segments(
-    image: bytes, name: str, memory_size: int, elf_class: int, where: tuple[int, int, int]
-) -> tuple[ElfSegment, ...]:
+def _segments(image: bytes, name: str, memory_size: int, elf_class: int, where: tuple[int, int, int]) -> tuple[ElfSegment, ...]:
     table, row, rows = where
     layout = PROGRAM_HEADERS[elf_class]
     if rows in (0, EXTENDED_COUNT):
-        raise ImageError(
-            f"has {rows} program headers", where=name, expected="1 to 65534", advice="link it as an executable"
-        )
+        raise ImageError(f"has {rows} program headers", where=name, expected="1 to 65534", advice="link it as an executable")
     if row < layout.size:
         raise ImageError(f"program headers of {row} bytes", where=name, expected=f"{layout.size}")
     if table + row * rows > len(image):
@@ -144,6 +136,4 @@ def physical_entry(entry: int, segments: tuple[ElfSegment, ...], name: str) -> i
             return entry - segment.virtual + segment.physical
     if any(segment.physical <= entry < segment.physical + segment.size for segment in segments):
         return entry
-    raise ImageError(
-        f"the entry point {entry:#x} lies in no segment", where=name, advice="check ENTRY in the linker script"
-    )
+    raise ImageError(f"the entry point {entry:#x} lies in no segment", where=name, advice="check ENTRY in the linker script")

@@ -22,15 +22,11 @@ def read_file(path: Path, largest: int) -> bytes:
     except OSError as error:
         raise ImageError((error.strerror or str(error)).lower(), where=path) from None
     if len(data) > largest:
-        raise ImageError(
-            f"has more bytes than the guest's memory ({largest:#x})", where=path, advice="give a larger --memory"
-        )
+        raise ImageError(f"has more bytes than the guest's memory ({largest:#x})", where=path, advice="give a larger --memory")
     return data
 
 
-def load_files(
-    kernel: Path, memory_size: int, command_line: str = "", modules: Sequence[tuple[Path, str]] = ()
-) -> BootImage:
+def load_files(kernel: Path, memory_size: int, command_line: str = "", modules: Sequence[tuple[Path, str]] = ()) -> BootImage:
     """Read and lay out a multiboot kernel and its modules, each with its string.
 
     Raises:

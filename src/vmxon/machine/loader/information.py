@@ -19,6 +19,8 @@ ROM = 0xF_0000
 LOADER_NAME = b"vmxon\0"
 KIB = 1024
 AVAILABLE, RESERVED = 1, 2
+MOST = 0xFFFF_FFFF
+"""What mem_upper can say; the memory map says the rest."""
 
 
 class InformationFlags(Word, width=32):
@@ -50,14 +52,10 @@ def memory_map(memory_size: int) -> Iterator[MemoryRange]:
         yield MemoryRange(LOWEST, memory_size, AVAILABLE)
 
 
-def build_information(
-    address: int, memory_size: int, command_line: str, modules: Sequence[tuple[Module, MemoryWrite]]
-) -> bytes:
+def build_information(address: int, memory_size: int, command_line: str, modules: Sequence[tuple[Module, MemoryWrite]]) -> bytes:
     """The structure as it lies at `address`, followed by what it points to."""
     fixed = struct.calcsize("<22I")
-    rows = b"".join(
-        struct.pack("<IQQI", 20, row.start, row.end - row.start, row.kind) for row in memory_map(memory_size)
-    )
+    rows = b"".join(struct.pack("<IQQI", 20, row.start, row.end - row.start, row.kind) for row in memory_map(memory_size))
     table = fixed + len(rows)
     strings = table + 16 * len(modules)
     text = bytearray()
@@ -70,13 +68,12 @@ def build_information(
     name = put(LOADER_NAME)
     line = put(_text(command_line))
     listed = b"".join(
-        struct.pack("<IIII", write.address, write.end, put(_text(module.command_line or module.name)), 0)
-        for module, write in modules
+        struct.pack("<IIII", write.address, write.end, put(_text(module.command_line or module.name)), 0) for module, write in modules
     )
     flags = InformationFlags.make(memory=1, command_line=1, modules=1, memory_map=1, loader_name=1)
     words = [0] * 22
     words[0] = int(flags)
-    words[1], words[2] = min(memory_size, 0xA_0000) // KIB, max(0, memory_size - LOWEST) // KIB
+    words[1], words[2] = min(memory_size, 0xA_0000) // KIB, min(max(0, memory_size - LOWEST) // KIB, MOST)
     words[1] = min(words[1], CONVENTIONAL_END // KIB)
     words[4] = line
     words[5], words[6] = len(modules), address + table if modules else 0

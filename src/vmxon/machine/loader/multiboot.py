@@ -69,18 +69,14 @@ def find_header(image: bytes, name: str) -> Header:
     raise ImageError(f"no multiboot header in its first {min(len(image), SEARCHED)} bytes", where=name, advice=advice)
 
 
-def load_multiboot(
-    image: bytes, name: str, memory_size: int, command_line: str = "", modules: Sequence[Module] = ()
-) -> BootImage:
+def load_multiboot(image: bytes, name: str, memory_size: int, command_line: str = "", modules: Sequence[Module] = ()) -> BootImage:
     """Lay a kernel, its modules and the boot information out in `memory_size` bytes.
 
     Raises:
         ImageError: a file is not what it should be, or memory is too small.
     """
     header = find_header(image, name)
-    entry, kernel = (
-        _by_addresses(image, name, memory_size, header) if header.flags.addresses else _by_elf(image, name, memory_size)
-    )
+    entry, kernel = _by_addresses(image, name, memory_size, header) if header.flags.addresses else _by_elf(image, name, memory_size)
     writes = list(kernel)
     placed = []
     for module in modules:
@@ -132,9 +128,7 @@ def _by_addresses(image: bytes, name: str, memory_size: int, header: Header) -> 
             advice="give a larger --memory",
         )
     if not load <= entry < end:
-        raise ImageError(
-            f"its entry point {entry:#x} is outside {load:#x}–{end:#x}", where=name, advice="check entry_addr"
-        )
+        raise ImageError(f"its entry point {entry:#x} is outside {load:#x}–{end:#x}", where=name, advice="check entry_addr")
     return entry, iter((MemoryWrite(load, image[start : start + stored], end - load),))
 
 
