@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from vmxon.arch.exceptions import Vector
 from vmxon.engine.blocks import (
     RECORD_SIZE,
     build_block,
@@ -16,8 +17,9 @@ from vmxon.engine.blocks import (
 )
 from vmxon.isa.record import Record
 from vmxon.microcode import attempt, i64, inline, load, microcode, store, u8, u32, u64
-from vmxon.processor.events import service_events
-from vmxon.processor.exceptions import general_protection
+from vmxon.processor.breakpoints import code_breakpoints_met
+from vmxon.processor.events import record_event, service_events
+from vmxon.processor.exceptions import HARDWARE_EXCEPTION, general_protection
 from vmxon.processor.interrupts import deliver
 from vmxon.processor.memory import commit_stores
 from vmxon.processor.paging import in_memory
@@ -52,10 +54,12 @@ def dispatch(cpu: Cpu) -> u64:
             cpu.attention = u8(1)
             cpu.request = u32(HostRequest.BUDGET)
             return u64(TO_PYTHON)
+        if cpu.code_breakpoints != 0 and cpu.python_code == 0 and code_breakpoint_taken(cpu):
+            continue
         record = u64(0)
         if attempt(locate, cpu):
             record = cpu.located
-            if cpu.single_step != 0 or cpu.run_alone != 0 or i64(cpu.budget) < i64(Record(record).count):
+            if cpu.single_step != 0 or cpu.run_alone != 0 or cpu.code_breakpoints != 0 or i64(cpu.budget) < i64(Record(record).count):
                 cpu.run_alone = u64(0)
                 return prepare_alone(cpu, record)
             cpu.budget = cpu.budget - u64(Record(record).count)
@@ -68,6 +72,19 @@ def dispatch(cpu: Cpu) -> u64:
 def half_done(cpu: Cpu) -> bool:
     """An instruction has read from a device and waits to complete; no event may come in between, or it would read twice."""
     return (cpu.run_alone != 0) & ((cpu.memory_latch_count != 0) | (cpu.latch_valid != 0))
+
+
+@microcode
+def code_breakpoint_taken(cpu: Cpu) -> bool:
+    """#DB as a fault before the instruction at RIP, where a code breakpoint is on it."""
+    met = code_breakpoints_met(cpu)
+    if met == 0:
+        return False
+    cpu.link_slot = u64(0)
+    record_event(cpu, u32(Vector.DB), u8(HARDWARE_EXCEPTION))
+    cpu.fault_qualification = met
+    settle_event(cpu)
+    return True
 
 
 @microcode
@@ -147,6 +164,7 @@ def prepare_alone(cpu: Cpu, record_address: u64) -> u64:
     record.count = u8(1)
     stop_record(cpu, target + RECORD_SIZE, record.next_rip, u64(1))
     cpu.alone = u8(1)
+    cpu.breakpoints_met = u64(0)
     held = cpu.budget - 1
     cpu.budget_held = held
     cpu.budget_granted = cpu.budget_granted - held
@@ -165,6 +183,9 @@ def finish_alone(cpu: Cpu) -> None:
     cpu.link_slot = u64(0)
     if cpu.fault_kind == FaultKind.NONE:
         cpu.memory_latch_count = u64(0)
+        if cpu.breakpoints_met != 0:
+            cpu.pending_debug = cpu.pending_debug | cpu.breakpoints_met
+            cpu.attention = u8(1)
     else:
         cpu.store_count = u32(0)
         cpu.store_done = u32(0)

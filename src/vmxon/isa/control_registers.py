@@ -8,6 +8,7 @@ from vmxon.isa.operands import Operand
 from vmxon.isa.registers import RAX, RCX, RDX
 from vmxon.isa.table import Form, instruction
 from vmxon.microcode import inline, microcode, u8, u16, u32, u64
+from vmxon.processor.breakpoints import debug_registers_changed
 from vmxon.processor.control import write_cr0, write_cr3, write_cr4, write_cr8
 from vmxon.processor.exceptions import general_protection, raise_debug, undefined_opcode
 from vmxon.processor.identification import extended_states
@@ -106,6 +107,7 @@ def mov_to_debug(cpu: Cpu, destination: Operand, source: Operand) -> None:
     elif index == 7:
         value = (value & ZEROS_OF_DR7) | Dr7.fixed.mask
     cpu.dr[index] = value
+    debug_registers_changed(cpu)
 
 
 @instruction("MOV from DR", Form("0F 21 /r", "rm, DR", size="native"), flow="system")

@@ -8,6 +8,7 @@ from __future__ import annotations
 from vmxon.arch.control import Cr0, Cr3, Cr4, Efer
 from vmxon.arch.segments import AccessRights
 from vmxon.microcode import microcode, u8, u32, u64
+from vmxon.processor.breakpoints import debug_registers_changed
 from vmxon.processor.exceptions import general_protection
 from vmxon.processor.paging import load_pdptes
 from vmxon.processor.segmentation import LONG, refresh_mode
@@ -125,6 +126,8 @@ def set_cr4(cpu: Cpu, value: u64) -> None:
     refresh_mode(cpu)
     if changed & PAGING_OF_CR4 != 0:
         invalidate_all(cpu)
+    if changed & Cr4.de.mask != 0:
+        debug_registers_changed(cpu)
 
 
 @microcode

@@ -5,6 +5,7 @@ from __future__ import annotations
 from vmxon.arch.control import DR6_RESET, DR7_RESET, Cr0, Efer
 from vmxon.arch.segments import SystemType
 from vmxon.microcode import load, microcode, u8, u16, u32, u64
+from vmxon.processor.breakpoints import debug_registers_changed
 from vmxon.processor.descriptors import PRESENT, REAL_RIGHTS
 from vmxon.processor.flags import write_rflags
 from vmxon.processor.identification import find_row
@@ -40,6 +41,7 @@ def initialize(cpu: Cpu) -> None:
         cpu.dr[number] = u64(0)
     cpu.dr[6] = u64(DR6_RESET)
     cpu.dr[7] = u64(DR7_RESET)
+    debug_registers_changed(cpu)
     cpu.gdt_base = u64(0)
     cpu.idt_base = u64(0)
     cpu.gdt_limit = u32(0xFFFF)

@@ -8,6 +8,7 @@ instruction as a block of its own) into a buffer that `commit_stores` writes whe
 from __future__ import annotations
 
 from vmxon.microcode import fault, inline, load, microcode, store, u8, u32, u64
+from vmxon.processor.breakpoints import page_is_watched, watch_data
 from vmxon.processor.code_pages import invalidate_code, lines_of, touches_code
 from vmxon.processor.exceptions import general_protection, stack_fault
 from vmxon.processor.paging import EXECUTE, LARGE_1G, LARGE_2M, READ, WRITE, in_memory, walk
@@ -77,6 +78,8 @@ def miss(cpu: Cpu, linear: u64, size: u64, access: int, tag: u64, segment: u64) 
             if segment == Segment.SS or segment == Segment.FLAT_STACK:
                 stack_fault(cpu, 0)
             general_protection(cpu, 0)
+    if cpu.data_breakpoints != 0:
+        watch_data(cpu, linear, size, access & WRITE != 0)
     room = u64(0x1000) - (linear & 0xFFF)
     if size <= room:
         physical = translate(cpu, linear, access, tag)
@@ -122,7 +125,9 @@ def at_physical(cpu: Cpu, linear: u64, translated: u64, size: u64, access: int, 
 
 @microcode
 def fill(cpu: Cpu, linear: u64, translated: u64, access: int, tag: u64) -> None:
-    """Enter a translation for this kind of access."""
+    """Enter a translation for this kind of access, unless a data breakpoint watches the page."""
+    if access & EXECUTE == 0 and cpu.data_breakpoints != 0 and page_is_watched(cpu, linear):
+        return
     entry = slot_address(cpu, linear)
     wanted = linear & ~u64(0xFFF) | tag
     addend = cpu.memory + (translated & ~u64(0xFFF)) - (linear & ~u64(0xFFF))

@@ -9,6 +9,7 @@ from vmxon.processor.descriptors import BUSY, KIND
 from vmxon.processor.exceptions import general_protection
 from vmxon.processor.memory import readable_system
 from vmxon.processor.segmentation import UNUSABLE, SegmentRules
+from vmxon.processor.breakpoints import watch_port
 from vmxon.processor.state import FaultKind, HostRequest, Segment
 from vmxon.processor.state import ProcessorState as Cpu
 
@@ -49,6 +50,8 @@ def port_in(cpu: Cpu, port: u64, size: u64) -> u64:
         cpu.fault_kind = u32(FaultKind.HOST)
         fault()
     cpu.latch_valid = u32(0)
+    if cpu.port_breakpoints != 0:
+        watch_port(cpu, port, size)
     return cpu.latch_value
 
 
@@ -59,3 +62,5 @@ def port_out(cpu: Cpu, port: u64, size: u64, value: u64) -> None:
     cpu.request_address = port
     cpu.request_size = u32(size)
     cpu.request_value = value
+    if cpu.port_breakpoints != 0:
+        watch_port(cpu, port, size)

@@ -182,6 +182,12 @@ class ProcessorState(State):
     acknowledged_vector = scalar(u8)
     attention = scalar(u8)
     """1 where the dispatcher must look for events before the next block."""
+    code_breakpoints = scalar(u8)
+    """Which of DR0–DR3 are armed on execution, on data, on ports; see processor/breakpoints.py."""
+    data_breakpoints = scalar(u8)
+    port_breakpoints = scalar(u8)
+    breakpoints_met = scalar(u64)
+    """Data breakpoints that the instruction running alone has met so far."""
     pending_debug = scalar(u64)
     """Pending debug exceptions, as in the VMCS."""
     deferred = scalar(u8)

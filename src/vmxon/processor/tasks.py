@@ -13,6 +13,7 @@ from vmxon.arch.exceptions import Vector
 from vmxon.arch.flags import Rflags
 from vmxon.arch.segments import SystemType
 from vmxon.microcode import IntType, attempt, fault, inline, load, microcode, store, u8, u16, u32, u64
+from vmxon.processor.breakpoints import debug_registers_changed
 from vmxon.processor.control import uses_pdptes
 from vmxon.processor.descriptors import (
     BUSY,
@@ -93,6 +94,7 @@ def switch_task(cpu: Cpu, selector: u64, source: int, return_rip: u64, flags: u6
     set_system_segment(cpu, u64(Segment.TR), selector, new | BUSY << 40, base)
     cpu.cr0 = cpu.cr0 | Cr0.ts.mask
     cpu.dr[7] = cpu.dr[7] & ~u64(LOCAL_BREAKPOINTS)
+    debug_registers_changed(cpu)
     nested = u64(Rflags.nt.mask) if source in NESTING else u64(0)
     entered = attempt(enter_task_32, cpu, new_pointer, nested) if wide else attempt(enter_task_16, cpu, new_pointer, nested)
     if entered and source == TaskSource.GATE and cpu.delivering_has_error != 0:

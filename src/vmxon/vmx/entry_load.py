@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from vmxon.arch.control import Cr0, Cr4, Dr7, Efer
 from vmxon.microcode import inline, microcode, u8, u16, u32, u64
+from vmxon.processor.breakpoints import debug_registers_changed
 from vmxon.processor.flags import STATUS, write_status
 from vmxon.processor.segmentation import refresh_mode, refresh_segments
 from vmxon.processor.state import FaultKind
@@ -77,6 +78,7 @@ def load_guest_control(cpu: Cpu) -> None:
     if entry_control(cpu, Entry.load_debug_controls.mask):
         cpu.dr[7] = (read_field(cpu, VmcsField.GUEST_DR7) & ~u64(DR7_ZEROS)) | Dr7.fixed.mask
         cpu.debugctl = read_field(cpu, VmcsField.GUEST_IA32_DEBUGCTL)
+    debug_registers_changed(cpu)
 
 
 @microcode

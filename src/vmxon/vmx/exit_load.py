@@ -6,6 +6,7 @@ from vmxon.arch.control import Cr0, Cr4, Dr7, Efer
 from vmxon.arch.flags import Rflags
 from vmxon.arch.segments import AccessRights
 from vmxon.microcode import inline, microcode, u8, u16, u32, u64
+from vmxon.processor.breakpoints import debug_registers_changed
 from vmxon.processor.flags import write_status
 from vmxon.processor.segmentation import refresh_mode, refresh_segments
 from vmxon.processor.state import FaultKind, Segment
@@ -89,6 +90,7 @@ def load_host_control(cpu: Cpu, long_host: bool) -> None:
         cr4 = cr4 & ~u64(Cr4.pcide.mask)
     cpu.cr4 = cr4
     cpu.dr[7] = u64(Dr7.fixed.mask)
+    debug_registers_changed(cpu)
 
 
 @microcode
