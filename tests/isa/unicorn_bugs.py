@@ -137,6 +137,12 @@ KNOWN: tuple[tuple[str, Rule], ...] = (
         ),
     ),
     (
+        "PUSHA, POPA and ENTER that fault have done a part already",
+        lambda case, code, ours, theirs: (
+            ours.vector == theirs.vector == PAGE_FAULT and case.instruction.mnemonic in ("PUSHA", "POPA", "ENTER")
+        ),
+    ),
+    (
         "BLSI sets CF for a source of 0, not for any other",
         lambda case, code, ours, theirs: case.instruction.mnemonic == "BLSI",
     ),
