@@ -70,12 +70,15 @@ def test_memory_is_supplied_in_the_largest_pages_that_fit(root: RootProcessor, p
     memory.supply(0x1234)
     memory.supply(0x40_1000)
     memory.supply(0x50_0000)
+    memory.supply(0xFEE0_0020)
     lookup = memory.address_space.lookup
     assert lookup(0) == Mapping(0, memory.base, LARGE, 7)
     assert lookup(0x40_1000) == Mapping(0x40_1000, memory.base + 0x40_1000, PAGE, 7)
     assert memory.supplied == 513
-    above = lookup(0x50_0000)
+    above, far = lookup(0x50_0000), lookup(0xFEE0_0020)
     assert above is not None
+    assert far is not None
+    assert (above.size, far.size, far.host, far.rights) == (PAGE, LARGE, memory.nowhere, 0b011)
     assert above.host >= MEMORY
     assert above.rights == 0b011
 

@@ -471,6 +471,15 @@ def test_a_jump_into_nothing_stops() -> None:
         run("mov eax, 0x80000000 \n jmp eax")
 
 
+def test_a_guest_that_touches_more_than_there_are_tables_for_stops() -> None:
+    guest = Guest(image_of("mov eax, [0x40000000] \n jmp good"))
+    while guest.machine.pages.free > 2:
+        guest.machine.pages.allocate()
+    with pytest.raises(GuestStopped) as error:
+        guest.run()
+    assert str(error.value) == "guest-physical 0x40000000: no frame is left for the guest's page tables"
+
+
 def test_a_hardware_task_switch_is_refused_in_one_line() -> None:
     text = """
         mov word ptr [table + 24 + 2], offset task - 0x100000

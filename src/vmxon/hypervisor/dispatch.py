@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from vmxon.arch.exceptions import Vector
-from vmxon.errors import GuestStopped
+from vmxon.errors import ConfigurationError, GuestStopped
 from vmxon.hypervisor.control_registers import ControlRegisters
 from vmxon.hypervisor.cpuid_policy import CpuidPolicy
 from vmxon.hypervisor.devices import GuestDevices
@@ -125,7 +125,11 @@ class Dispatcher:
         if violation.mapped:
             what = "fetched an instruction from" if violation.fetch else "wrote to"
             raise GuestStopped(f"the guest {what} {violation.physical:#x}, where there is no memory", where=f"guest RIP {raw.rip:#018x}")
-        self.memory.supply(violation.physical)
+        try:
+            self.memory.supply(violation.physical)
+        except ConfigurationError as error:
+            where = f"guest-physical {violation.physical:#x}"
+            raise GuestStopped("no frame is left for the guest's page tables", where=where) from error
         return False
 
     # Instructions.

@@ -27,7 +27,9 @@ class GuestMemory:
     def supply(self, guest: int) -> None:
         """Map the page of an address that the guest touched for the first time: 2 MiB where that fits, else 4 KiB."""
         large = guest & -LARGE
-        if guest >= self.size:
+        if large >= self.size:
+            self.address_space.map_page(large, self.nowhere, LARGE, execute=False)
+        elif guest >= self.size:
             self.address_space.map_page(guest & -PAGE, self.nowhere, execute=False)
         elif large + LARGE <= self.size:
             self.address_space.map_page(large, self.base + large, LARGE)
