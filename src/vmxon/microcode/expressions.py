@@ -395,7 +395,7 @@ class Expressions:
                 return t.emitter.compare("ne", cast(Value, arguments[0]), t.emitter.const(cast(Value, arguments[0]).kind, 0))
             if not isinstance(function, type) or function is int:
                 raise t.error(node, f"{function!r} is no microcode; mark it @inline or @microcode")
-        return function(*arguments, **keywords)
+        return plain(*arguments, **keywords)
 
     def _by_name(self, node: ast.AST, function: Callable[..., object], given: int, keywords: dict[str, object]) -> list[object]:
         """The arguments after the `given` positional ones, up to the last that is named."""
