@@ -82,7 +82,8 @@ def test_the_text_of_a_stuck_instruction():
         "Hint: RIP was not advanced past VMCALL\n"
         "  VMCALL at RIP 0x1234 exited, the guest was entered at the same RIP, and it exited again\n"
         "  Why: the exit comes before the instruction: GUEST_RIP still points at it.\n"
-        "  What to do: add the VM-exit instruction length to GUEST_RIP, and clear blocking by STI and MOV SS in the interruptibility state.\n"
+        "  What to do: add the VM-exit instruction length to GUEST_RIP,"
+        " and clear blocking by STI and MOV SS in the interruptibility state.\n"
         "  Vol. 3C §28.3.3 “Saving RIP, RSP, RFLAGS, and SSP”"
     )
 

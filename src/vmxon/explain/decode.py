@@ -127,6 +127,12 @@ def parts(layout: type[Word], value: int, *, every: bool = False) -> tuple[Part,
     return tuple(part for _, part in sorted(found, key=lambda pair: pair[0]))
 
 
+def layout_parts(layout: type[Word]) -> tuple[Part, ...]:
+    """The parts of a layout, without a value."""
+    fields = layout.layout.fields
+    return tuple(Part(place(bits.high, bits.low), label(layout, bits), 0, FOR_READERS.get(bits.doc, bits.doc)) for bits in fields)
+
+
 def place(high: int, low: int) -> str:
     """How the manual writes a range of bits."""
     return f"bit {low}" if high == low else f"bits {high}:{low}"

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from vmxon.arch.bits import Word
-from vmxon.explain.decode import brief, label, layout_of, number, place
+from vmxon.explain.decode import FOR_READERS, brief, label, layout_of, number, place
 from vmxon.explain.document import Block, Document, Json, Line, Shown, Style, counted
 from vmxon.vmx.fields import Kind, VmcsField
 
@@ -113,11 +113,11 @@ def _changed_bits(layout: type[Word], old: int, new: int) -> Iterator[str]:
         if was == now:
             continue
         where = place(bits.high, bits.low)
-        name = label(layout, bits)
+        name, doc = label(layout, bits), FOR_READERS.get(bits.doc, bits.doc)
         if bits.width == 1:
-            yield f"{'+' if now else '-'} {name} ({where}): {bits.doc}"
+            yield f"{'+' if now else '-'} {name} ({where}): {doc}"
         else:
-            yield f"{name} {was:#x} → {now:#x} ({where}): {bits.doc}"
+            yield f"{name} {was:#x} → {now:#x} ({where}): {doc}"
     reserved = (old ^ new) & layout.layout.reserved
     for bit in range(layout.layout.width):
         if reserved >> bit & 1:

@@ -36,13 +36,13 @@ ALIASES = (
 
 
 def find_field(text: str) -> VmcsField | None:
-    """A field by name (ours, or Linux's), or by encoding; bit 0 of an encoding, the high half, does not matter."""
+    """A field by name (ours, or Linux's), or by encoding, that of its high half included."""
     name = text.strip().upper().replace("-", "_").replace(" ", "_")
     if name in VmcsField.__members__:
         return VmcsField[name]
     encoding = integer(text)
     if encoding is not None:
-        return next((field for field in VmcsField if field == encoding & ~HIGH), None)
+        return next((field for field in VmcsField if encoding in (field, field | HIGH if field.has_high_half else field)), None)
     for theirs, ours in ALIASES:
         if theirs in name and ours not in name:
             name = name.replace(theirs, ours)

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import struct
 from bisect import bisect_right
 from collections.abc import Iterator
 from functools import cached_property
 from io import BytesIO
 from pathlib import Path, PurePosixPath
 
-from elftools.common.exceptions import DWARFError, ELFError
-from elftools.construct.core import ConstructError
 from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import SymbolTableSection
 
 from vmxon.errors import ImageError, printable
 
-BROKEN = (ELFError, DWARFError, ConstructError, struct.error, ValueError, KeyError, IndexError, TypeError, AttributeError, OSError)
-"""What pyelftools raises for a file that lies about itself."""
 FARTHEST = 1 << 20
 """Bytes past a symbol of unknown size that still count as its own."""
 
@@ -34,7 +29,7 @@ class Symbols:
         try:
             self._file = ELFFile(BytesIO(image))
             self._functions = sorted(self._symbols())
-        except BROKEN as error:
+        except Exception as error:  # noqa: BLE001 - pyelftools raises anything where a file lies about itself
             raise ImageError(f"its symbols cannot be read ({type(error).__name__})", where=name, expected="an ELF program") from None
         self._starts = [start for start, _, _ in self._functions]
 
@@ -89,8 +84,8 @@ class Symbols:
         try:
             if self._file.has_dwarf_info():
                 rows = sorted(self._rows(), key=lambda row: row[:2])
-        except BROKEN:
-            rows = []  # symbols without lines are still worth showing
+        except Exception:  # noqa: BLE001 - as above; symbols without lines are still worth showing
+            rows = []
         return [row[0] for row in rows], [row[2] for row in rows]
 
     def _rows(self) -> Iterator[tuple[int, int, str | None]]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from vmxon.arch.msr import MSRS
 from vmxon.arch.sdm import Sdm
 from vmxon.errors import VmxonError
-from vmxon.explain.decode import Part, label, member, number, parts, place
+from vmxon.explain.decode import layout_parts, member, number, parts
 from vmxon.explain.names import find_field, find_msr, integer, nearest
 from vmxon.explain.rulebook import rule_topic, rules_called
 from vmxon.explain.topics.exits import exit_advice
@@ -60,8 +60,9 @@ def _anything(text: str) -> Iterator[Topic]:
     """All that one name or number can mean, without a value."""
     yield from _reasons(text)
     yield from _errors(text)
-    yield from _fields(text)
-    yield from _msrs(text)
+    if integer(text) is None or not text.isdecimal():  # encodings and addresses are written in hex
+        yield from _fields(text)
+        yield from _msrs(text)
     yield from control_topics(text)
     word = _dashed(text)
     if word in REGISTERS and find_msr(text) is None and find_field(text) is None:
@@ -111,7 +112,7 @@ def reason_topic(reason: ExitReason) -> Topic:
     """A basic exit reason, with the layout of its qualification."""
     advice = exit_advice(reason)
     layout = QUALIFICATIONS.get(reason)
-    bits = tuple(Part(place(b.high, b.low), label(layout, b), 0, b.doc) for b in layout.layout.fields) if layout else ()
+    bits = layout_parts(layout) if layout else ()
     facts = [("Exit qualification", "as below")] if layout else []
     return Topic(
         f"exit reason {int(reason)}",

@@ -12,7 +12,7 @@ from vmxon.arch.msr import Msr
 from vmxon.arch.msr_rules import Whole
 from vmxon.arch.sdm import Sdm
 from vmxon.arch.segments import AccessRights, Selector
-from vmxon.explain.decode import BRIEF, Part, label, layout_of, number, parts, place
+from vmxon.explain.decode import BRIEF, Part, layout_of, layout_parts, number, parts
 from vmxon.explain.record import CAPABILITY_MSRS
 from vmxon.explain.topics.topic import HEADINGS, LAYOUT_HEADINGS, Topic
 from vmxon.vmx.controls import (
@@ -185,7 +185,7 @@ def _table(layout: type[Word] | None, value: int | None) -> tuple[tuple[Part, ..
         return (), HEADINGS
     if value is not None:
         return parts(layout, value), HEADINGS
-    return tuple(Part(place(bits.high, bits.low), label(layout, bits), 0, bits.doc) for bits in layout.layout.fields), LAYOUT_HEADINGS
+    return layout_parts(layout), LAYOUT_HEADINGS
 
 
 def _plain(name: str) -> str:
