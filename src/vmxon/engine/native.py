@@ -21,7 +21,8 @@ from vmxon.vmx.state import VMX_MEMORY_SIZE
 BLOCK_ARENA = 48 << 20
 BOUNCE = 4096
 PAGE = 4096
-NO_ADDRESS = (1 << 64) - 1
+NO_ADDRESS = 1 << 63
+"""A RIP that no program can have: it is not canonical."""
 
 
 class Library:

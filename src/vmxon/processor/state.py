@@ -377,7 +377,7 @@ class ProcessorState(State):
     python_code = scalar(u64)
     """Host address of 16 bytes that are the next instruction; 0 to fetch from memory."""
     python_rip = scalar(u64)
-    """RIP of a program written in Python: native code stops there (HostRequest.ROOT). All ones where there is none."""
+    """RIP of a program written in Python: native code stops there (HostRequest.ROOT). A value that is not canonical where there is none."""
     run_alone = scalar(u64)
     """1 where the dispatcher must run the next instruction alone."""
     stale_handler = scalar(u64)
