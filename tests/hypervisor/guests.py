@@ -28,6 +28,25 @@ bad:  mov eax, 1
 image_end:
 """
 
+HANDLER = """
+    mov word ptr [gate + {vector} * 8], offset caught - 0x100000
+    mov word ptr [gate + {vector} * 8 + 2], 0x08
+    mov word ptr [gate + {vector} * 8 + 4], 0x8E00
+    mov word ptr [gate + {vector} * 8 + 6], 0x10
+    lgdt [table_pointer]
+    lidt [gate_pointer]
+"""
+TABLES = """
+.balign 8
+table: .quad 0, 0x00CF9B000000FFFF, 0x00CF93000000FFFF
+table_pointer: .word 23
+    .long table
+gate_pointer: .word 0x7FF
+    .long gate
+.balign 8
+gate: .fill 256, 8, 0
+"""
+
 
 @cache
 def image_of(text: str) -> bytes:
