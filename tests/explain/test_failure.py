@@ -1,12 +1,14 @@
 """Explanations as objects: text, rich, HTML and JSON say the same, and certainty is told."""
 
 import json
+from fnmatch import fnmatchcase
 from io import StringIO
 
 from rich.console import Console
 
 from tests.explain.test_pains import VALID, record
 from vmxon.explain import EntryRecord, explain_entry
+from vmxon.explain.advice import ADVICE
 from vmxon.explain.document import Document, Line, Style, Table, counted, listed
 from vmxon.vmx.fields import VmcsField as F
 from vmxon.vmx.rules import RULES
@@ -80,3 +82,12 @@ def test_documents_escape_html_and_align_columns():
 def test_words():
     assert (counted(1, "rule"), counted(2, "rule")) == ("1 rule", "2 rules")
     assert (listed([]), listed(["a"]), listed(["a", "b"]), listed(["a", "b", "c"])) == ("", "a", "a and b", "a, b and c")
+
+
+def test_every_rule_has_advice_of_its_own_and_every_row_of_advice_a_rule():
+    used = set()
+    for rule in RULES:
+        matches = [pattern for pattern, _ in ADVICE if fnmatchcase(rule.name, pattern)]
+        assert matches, f"{rule.name}: add a row to explain/advice.py"
+        used.add(matches[0])
+    assert used == {pattern for pattern, _ in ADVICE}

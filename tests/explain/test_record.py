@@ -7,11 +7,13 @@ import pytest
 from tests.vmx.witness import BASES, EVERYTHING, MEMORY, VMCS, WIDTH, Witness
 from tests.vmx.witnesses import WITNESSES
 from vmxon.arch.models import MAX, MODELS
-from vmxon.explain import EntryRecord, Writer, examine, model_capabilities, record_of_cache
+from vmxon.explain import EntryRecord, Writer, examine, explain_entry, model_capabilities, record_of_cache
 from vmxon.explain.record import CAPABILITY_MSRS, NOT_IN_CAPABILITIES, KnownView, Unknown, UnknownNumber
+from vmxon.microcode.layout import Memory
 from vmxon.vmx.capabilities import capability_msrs
 from vmxon.vmx.fields import SLOTS, VmcsField
 from vmxon.vmx.rules import RULES, broken_rules
+from vmxon.vmx.state import VmcsCache
 
 
 def known(witness: Witness) -> EntryRecord:
@@ -129,3 +131,14 @@ def test_a_model_knows_every_capability(name):
     assert {address: value for address, value in capabilities.items() if value} == {
         a: v for a, v in capability_msrs(MODELS[name]).items() if v
     }
+
+
+def test_the_record_of_a_real_cache():
+    cache = VmcsCache(Memory(memoryview(bytearray(VmcsCache.size)), 0))
+    cache.fields[VmcsField.GUEST_RIP.slot] = 0x1234
+    cache.writer_rip[VmcsField.GUEST_RIP.slot] = 0xFFFF_8000_0000_1000
+    cache.writer_number[VmcsField.GUEST_RIP.slot] = 42
+    record = record_of_cache(cache, MAX)
+    assert record.fields[VmcsField.GUEST_RIP] == 0x1234
+    assert record.writers == {VmcsField.GUEST_RIP: Writer(0xFFFF_8000_0000_1000, 42)}
+    assert "GUEST_RIP" not in {which.name for which in explain_entry(record).unwritten}

@@ -17,6 +17,117 @@ class Advice(NamedTuple):
 
 
 ADVICE: tuple[tuple[str, Advice], ...] = (
+    ("link.*", Advice("the link pointer was never written: after VMCLEAR it is 0, which is an address", "write all ones to it")),
+    (
+        "entry.[td]*",
+        Advice("a control of dual-monitor SMM was set outside SMM", "clear it: only the SMM monitor sets it"),
+    ),
+    (
+        "*fred*",
+        Advice(
+            "FRED state was not set up, or the guest is not a 64-bit one",
+            "write the FRED fields, or clear CR4.FRED and the load and save controls",
+        ),
+    ),
+    (
+        "*.cr4.cet",
+        Advice("CR4.CET was set without CR0.WP", "set CR0.WP first"),
+    ),
+    (
+        "*cet.*",
+        Advice("IA32_S_CET was copied from elsewhere, or never written", "write 0, or what RDMSR of IA32_S_CET gives"),
+    ),
+    (
+        "*ssp*.*",
+        Advice(
+            "a shadow-stack pointer was never written, or does not fit the mode",
+            "write an address of the right mode and alignment, or clear “load CET state”",
+        ),
+    ),
+    (
+        "*.cr4.pcide",
+        Advice("CR4.PCIDE was set for a mode that is not IA-32e", "clear it until long mode is on"),
+    ),
+    (
+        "host.cr4.pae",
+        Advice("HOST_CR4 was not copied from the running CR4", "write what MOV from CR4 gives"),
+    ),
+    (
+        "guest.debugctl",
+        Advice("GUEST_IA32_DEBUGCTL was never written or has a bit that the processor does not know", "write 0"),
+    ),
+    *(
+        (
+            pattern,
+            Advice("the MSR's value has a bit that this processor does not have", "clear the bit, or clear the control that loads the MSR"),
+        )
+        for pattern in ("*.perf_global_ctrl", "*.spec_ctrl", "*.pkrs", "guest.bndcfgs.reserved", "guest.rtit_ctl", "guest.lbr_ctl")
+    ),
+    ("guest.dr7", Advice("GUEST_DR7 was never written or sign-extended", "write 0x400")),
+    *((pattern, Advice("a vector has more than 8 bits", "write a number up to 255")) for pattern in ("*.vector", "guest.uinv")),
+    (
+        "cr3_target.count",
+        Advice(
+            "the count was never written, or is above what IA32_VMX_MISC allows", "write 0 where no CR3 target is used, otherwise up to 4"
+        ),
+    ),
+    (
+        "tpr_threshold.*",
+        Advice(
+            "the threshold is above the guest's task priority class, or more than 4 bits wide",
+            "write 0, or the class of the interrupt that waits",
+        ),
+    ),
+    (
+        "x2apic.*",
+        Advice(
+            "both ways to virtualize the APIC were switched on",
+            "choose x2APIC mode or the APIC-access page, as IA32_APIC_BASE of the guest says",
+        ),
+    ),
+    (
+        "pid_pointer_table.end",
+        Advice("LAST_PID_POINTER_INDEX is too large", "write the number of virtual processors minus one"),
+    ),
+    (
+        "hlatp.reserved",
+        Advice("HLATP has flags in bits that are reserved", "write the table's address with bits 4:3 at most"),
+    ),
+    ("tsc_multiplier.zero", Advice("the multiplier was never written", "write 1 << 48 for the real speed")),
+    ("apic_timer.rdtsc", Advice("“APIC-timer virtualization” and “RDTSC exiting” exclude each other", "clear one")),
+    (
+        "guest.rflags.reserved",
+        Advice("GUEST_RFLAGS was never written or holds garbage", "write 2, with the flags that the guest shall start with"),
+    ),
+    (
+        "guest.rflags.vm_*",
+        Advice("RFLAGS.VM is set for a guest in long mode or real mode", "clear bit 17 of GUEST_RFLAGS"),
+    ),
+    (
+        "*.rip.*",
+        Advice(
+            "RIP does not fit the mode: CS.L, “IA-32e mode guest” or “host address-space size” is 0, or the address is not canonical",
+            "set L in the rights of CS (0xA09B) together with the control for 64-bit code, or give a RIP below 4 GiB",
+        ),
+    ),
+    (
+        "guest_?dtr_limit.width",
+        Advice("the limit was written as a segment limit", "GDTR and IDTR limits have 16 bits: 0xFFFF at most"),
+    ),
+    (
+        "guest.?s.base_*",
+        Advice(
+            "the base holds an address that the mode does not allow",
+            "write 0 for flat segments; FS and GS take any canonical address in 64-bit mode",
+        ),
+    ),
+    (
+        "guest.?s.*[dr]p[l]*",
+        Advice(
+            "the privilege levels disagree: RPL of the selectors, DPL of CS and of SS",
+            "for a kernel make them all 0; for user mode RPL and DPL of CS and SS all 3",
+        ),
+    ),
     (
         "*.must_be_one",
         Advice(
@@ -47,10 +158,6 @@ ADVICE: tuple[tuple[str, Advice], ...] = (
         ),
     ),
     (
-        "guest_ia32_fred*",
-        Advice("FRED state was not set up", "write the FRED fields, or clear “load FRED”"),
-    ),
-    (
         "*.aligned",
         Advice(
             "the address of a structure was taken from an allocator that does not align, or a flag was left in it", "allocate a whole page"
@@ -70,7 +177,6 @@ ADVICE: tuple[tuple[str, Advice], ...] = (
             "write the physical address of the guest's top table; clear bit 63",
         ),
     ),
-    ("link.*", Advice("the link pointer was never written: after VMCLEAR it is 0, which is an address", "write all ones to it")),
     (
         "*.width",
         Advice(
