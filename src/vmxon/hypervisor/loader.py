@@ -19,4 +19,5 @@ class Loader:
         """Copy the image and set RIP, RSP, EAX and EBX as its boot protocol says."""
         image.place(self.memory.write)
         self.registers[Register.RAX], self.registers[Register.RBX] = image.eax, image.ebx
+        self.registers[Register.RSI] = image.esi
         self.root.set_fields(VmcsField.GUEST_RIP, image.entry, VmcsField.GUEST_RSP, image.esp)

@@ -81,7 +81,8 @@ class Pc:
         """Place a boot image and set the registers that its protocol promises; run() starts it."""
         image.place(self.processor.engine.write_physical)
         enter_flat_32(self.state, image.entry)
-        self.state.gpr[0], self.state.gpr[3], self.state.gpr[4] = image.eax, image.ebx, image.esp
+        gpr = self.state.gpr
+        gpr[0], gpr[3], gpr[4], gpr[6] = image.eax, image.ebx, image.esp, image.esi
         self.processor.refresh()
 
     def memory_hash(self) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from vmxon.errors import ImageError
 from vmxon.machine.loader.image import BootImage, Module
+from vmxon.machine.loader.linux import is_bzimage, load_bzimage, load_pvh, pvh_entry
 from vmxon.machine.loader.multiboot import load_multiboot
 
 
@@ -27,11 +28,16 @@ def read_file(path: Path, largest: int) -> bytes:
 
 
 def load_files(kernel: Path, memory_size: int, command_line: str = "", modules: Sequence[tuple[Path, str]] = ()) -> BootImage:
-    """Read and lay out a multiboot kernel and its modules, each with its string.
+    """Read and lay out a kernel and its modules, each with its string: multiboot, Linux's bzImage, or a program with a PVH note.
 
     Raises:
         ImageError: a file is not what it should be, or memory is too small.
     """
     image = read_file(kernel, memory_size)
     read = [Module(str(path), read_file(path, memory_size), line) for path, line in modules]
-    return load_multiboot(image, str(kernel), memory_size, command_line, read)
+    load = load_multiboot
+    if is_bzimage(image):
+        load = load_bzimage
+    elif pvh_entry(image) is not None:
+        load = load_pvh
+    return load(image, str(kernel), memory_size, command_line, read)

@@ -43,6 +43,7 @@ class BootImage:
     eax: int
     ebx: int
     esp: int
+    esi: int = 0
 
     def place(self, write: Callable[[int, bytes], None]) -> None:
         """Hand every byte to `write(address, data)`, zeros included."""
