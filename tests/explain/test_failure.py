@@ -91,3 +91,21 @@ def test_every_rule_has_advice_of_its_own_and_every_row_of_advice_a_rule():
         assert matches, f"{rule.name}: add a row to explain/advice.py"
         used.add(matches[0])
     assert used == {pattern for pattern, _ in ADVICE}
+
+
+class Terminal(StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_documents_are_drawn_on_a_terminal_and_plain_in_a_pipe(monkeypatch):
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    document = BROKEN.document()
+    terminal, pipe = Terminal(), StringIO()
+    document.write(terminal)
+    document.write(pipe)
+    assert "\x1b[" in terminal.getvalue()
+    assert pipe.getvalue() == str(BROKEN) + "\n"

@@ -141,6 +141,25 @@ def test_what_an_item_says(words, expected):
     assert expected in "\n\n".join(map(str, look_up(words)))
 
 
+@pytest.mark.parametrize(
+    ("word", "row"),
+    [
+        ("exits", "48      ept-violation"),
+        ("errors", "7       entry-controls"),
+        ("fields", "0x681e  GUEST_RIP"),
+        ("controls", "secondary 7       unrestricted guest"),
+        ("msrs", "0x480       IA32_VMX_BASIC"),
+    ],
+)
+def test_everything_of_a_kind(word, row):
+    assert f"\n  {row}" in str(only(word))
+
+
+def test_exceptions_by_mnemonic_and_vector():
+    assert only("#GP") == only("exception", "13")
+    assert dict(only("#PF").facts)["Vector"] == "14: bit 14 of the exception bitmap makes it exit"
+
+
 def test_a_number_may_mean_several_things():
     assert [topic.kind for topic in look_up(["7"])] == ["exit reason 7", "VM-instruction error 7"]
     assert [topic.kind for topic in look_up(["0x480"])] == ["MSR"]
@@ -156,7 +175,9 @@ def test_a_number_may_mean_several_things():
         ("ept-violaton", "nothing is called 'ept-violaton'; nearest: ept-violation"),
         ("GUEST_CRO", "nothing is called 'GUEST_CRO'; nearest: GUEST_CR4, GUEST_CR3, GUEST_CR0"),
         ("unrestrictd guest", "nearest: unrestricted guest"),
-        ("guest.rflag", "nearest: GUEST_RFLAGS, guest.rflags.if"),
+        ("guest.rflag", "nearest: guest.rflags.reserved, guest.rflags.bit_1"),
+        ("exit 999", "nothing is called 'exit 999'; vmxon explain exits lists them"),
+        ("GUEST_CS", "nearest: GUEST_CS_SELECTOR, GUEST_CS_LIMIT, GUEST_CS_ACCESS_RIGHTS, GUEST_CS_BASE"),
         ("qqqqqq", "nothing is called 'qqqqqq'; vmxon explain --help shows what can be asked"),
         ("VPID 0x10000", "0x10000 does not fit VPID, expected a value of 16 bits"),
         ("access-rights 0x100000000", "0x100000000 does not fit access-rights, expected a value of 32 bits"),
@@ -179,7 +200,19 @@ def test_anything_has_topics_or_one_line(words):
 
 @pytest.mark.parametrize(
     ("text", "value"),
-    [("33", 33), ("0x21", 33), ("21H", 33), ("0x1_0000", 65536), ("-1", None), ("", None), ("x", None), ("1" * 30, None), ("٣", None)],
+    [
+        ("33", 33),
+        ("0x21", 33),
+        ("21H", 33),
+        ("0x1_0000", 65536),
+        ("-1", None),
+        ("each", None),
+        ("0x1h", None),
+        ("", None),
+        ("x", None),
+        ("1" * 30, None),
+        ("٣", None),
+    ],
 )
 def test_numbers_as_people_write_them(text, value):
     assert integer(text) == value

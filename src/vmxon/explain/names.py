@@ -64,16 +64,23 @@ def integer(text: str) -> int | None:
     if not digits.isascii() or len(digits) > 20:
         return None
     try:
-        value = int(digits[:-1], 16) if digits.endswith("h") and not digits.startswith("0x") else int(digits, 0)
+        manual = digits[:1].isdigit() and digits.endswith("h")  # the manual's 21H, but no word such as “each”
+        value = int(digits[:-1], 16) if manual else int(digits, 0)
     except ValueError:
         return None
     return value if 0 <= value < 1 << 64 else None
 
 
+def dashed(text: str) -> str:
+    """A name in the form of the command line: `ept-violation`."""
+    return "-".join(text.lower().replace("_", " ").replace("-", " ").split())
+
+
 def nearest(text: str, names: Iterable[str], count: int = 3) -> list[str]:
-    """The names that look most like a word, best first; those that contain it count too."""
+    """The names that begin with a word, look like it or contain it, best first."""
     known = {name.lower(): name for name in names}
     word = text.strip().lower()
+    begin = [name for name in known if len(word) >= 4 and name.startswith(word)]
     close = get_close_matches(word[:80], known, count, 0.6)
-    close += [name for name in known if len(word) >= 3 and word in name and name not in close]
-    return [known[name] for name in close[:count]]
+    inside = [name for name in known if len(word) >= 3 and word in name]
+    return [known[name] for name in list(dict.fromkeys([*begin, *close, *inside]))[:count]]

@@ -4,22 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
+from vmxon.arch.exceptions import Vector
 from vmxon.arch.msr import MSRS
 from vmxon.arch.sdm import Sdm
 from vmxon.errors import VmxonError
 from vmxon.explain.decode import layout_parts, member, number, parts
-from vmxon.explain.names import find_field, find_msr, integer, nearest
+from vmxon.explain.names import dashed, find_field, find_msr, integer, nearest
 from vmxon.explain.rulebook import rule_topic, rules_called
 from vmxon.explain.topics.exits import exit_advice
+from vmxon.explain.topics.lists import ERRORS, LISTS
 from vmxon.explain.topics.topic import HEADINGS, LAYOUT_HEADINGS, Topic
-from vmxon.explain.topics.values import REGISTERS, control_names, control_topics, field_topic, msr_topic, register_topic
+from vmxon.explain.topics.values import (
+    REGISTERS,
+    control_names,
+    control_topics,
+    field_topic,
+    msr_topic,
+    register_topic,
+)
 from vmxon.vmx.errors import InstructionError
 from vmxon.vmx.exit_reasons import EntryFailure, ExitReason, ExitReasonWord
 from vmxon.vmx.fields import VmcsField
 from vmxon.vmx.qualifications import QUALIFICATIONS
 from vmxon.vmx.rules import RULES
 
-ERRORS = Sdm("3C", "31.4", "VM Instruction Error Numbers")
+EXCEPTIONS = Sdm("3A", "6.15", "Exception and Interrupt Reference")
 REASON_FORMAT = Sdm("3C", "25.9.1", "Basic VM-Exit Information")
 QUALIFICATION = Sdm("3C", "28.2.1", "Basic VM-Exit Information")
 LONGEST = 200
@@ -33,6 +42,9 @@ def look_up(words: Sequence[str]) -> list[Topic]:
         VmxonError: nothing; the message names what is nearest.
     """
     text = " ".join(" ".join(words).replace("\u201c", " ").replace("\u201d", " ").split())[:LONGEST].strip("\"' ")
+    listing = LISTS.get(text.lower())
+    if listing is not None:
+        return [listing()]
     first, _, rest = text.partition(" ")
     finder = FINDERS.get(first.lower())
     topics = list(finder(rest)) if finder and rest else []
@@ -42,12 +54,14 @@ def look_up(words: Sequence[str]) -> list[Topic]:
     if not topics and name and value is not None:
         topics = list(_with_value(name, value))
     if not topics:
-        raise VmxonError(f"nothing is called {text!r}", advice=_suggestion(text))
+        numbered = NUMBERED.get(first.lower()) if integer(rest) is not None else None
+        advice = f"vmxon explain {numbered} lists them" if numbered else _suggestion(text)
+        raise VmxonError(f"nothing is called {text!r}", advice=advice)
     return topics
 
 
 def _suggestion(text: str) -> str:
-    reasons = [_dashed(reason.name) for reason in ExitReason]
+    reasons = [dashed(reason.name) for reason in ExitReason]
     rules = [rule.name for rule in RULES]
     msrs = [msr.name for msr in MSRS.values()]
     name, _, last = text.rpartition(" ")
@@ -64,7 +78,9 @@ def _anything(text: str) -> Iterator[Topic]:
         yield from _fields(text)
         yield from _msrs(text)
     yield from control_topics(text)
-    word = _dashed(text)
+    if text.startswith("#"):
+        yield from _exceptions(text)
+    word = dashed(text)
     if word in REGISTERS and find_msr(text) is None and find_field(text) is None:
         yield register_topic(word)
     if integer(text) is None:
@@ -76,7 +92,7 @@ def _with_value(name: str, value: int) -> Iterator[Topic]:
     reason = _reason_called(name)
     if reason is not None:
         yield qualification_topic(reason, value)
-    which, msr, word = find_field(name), find_msr(name), _dashed(name)
+    which, msr, word = find_field(name), find_msr(name), dashed(name)
     if which is not None:
         if value >> which.bits:
             raise VmxonError(f"{value:#x} does not fit {which.name}", expected=f"a value of {which.bits} bits")
@@ -104,8 +120,8 @@ def _reason_called(text: str) -> ExitReason | None:
     value = integer(text)
     if value is not None:
         return member(ExitReason, value)
-    name = _dashed(text).removeprefix("exit-reason-")
-    return next((reason for reason in ExitReason if _dashed(reason.name) in (name, f"{name}-or-nmi")), None)
+    name = dashed(text).removeprefix("exit-reason-")
+    return next((reason for reason in ExitReason if dashed(reason.name) in (name, f"{name}-or-nmi")), None)
 
 
 def reason_topic(reason: ExitReason) -> Topic:
@@ -189,7 +205,7 @@ def word_topic(value: int) -> Topic:
 def _errors(text: str) -> Iterator[Topic]:
     value = integer(text)
     error = (
-        member(InstructionError, value) if value is not None else InstructionError.__members__.get(_dashed(text).replace("-", "_").upper())
+        member(InstructionError, value) if value is not None else InstructionError.__members__.get(dashed(text).replace("-", "_").upper())
     )
     if error is not None:
         yield Topic(
@@ -228,8 +244,17 @@ def _rules(text: str) -> Iterator[Topic]:
     yield from map(rule_topic, rules_called(text))
 
 
-def _dashed(text: str) -> str:
-    return "-".join(text.lower().replace("_", " ").replace("-", " ").split())
+def _exceptions(text: str) -> Iterator[Topic]:
+    name, value = text.strip().removeprefix("#").upper(), integer(text)
+    vector = member(Vector, value) if value is not None else Vector.__members__.get(name)
+    if vector is not None:
+        facts = (
+            ("Vector", f"{int(vector)}: bit {int(vector)} of the exception bitmap makes it exit"),
+            ("Saved RIP", vector.kind.value),
+            ("Error code", "pushed, and injected with bit 11 of the interruption information" if vector.pushes_error_code else "none"),
+            ("On top of another", vector.severity.value),
+        )
+        yield Topic("exception", vector.mnemonic, vector.title, str(EXCEPTIONS), facts=facts)
 
 
 FINDERS: dict[str, Callable[[str], Iterator[Topic]]] = {
@@ -241,5 +266,9 @@ FINDERS: dict[str, Callable[[str], Iterator[Topic]]] = {
     "msr": _msrs,
     "control": control_topics,
     "rule": _rules,
+    "exception": _exceptions,
+    "vector": _exceptions,
 }
 """Words before an item that say of which kind it is."""
+
+NUMBERED = {"exit": "exits", "reason": "exits", "exit-reason": "exits", "error": "errors", "field": "fields", "msr": "msrs"}
