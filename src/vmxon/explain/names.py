@@ -64,7 +64,9 @@ def integer(text: str) -> int | None:
     if not digits.isascii() or len(digits) > 20:
         return None
     try:
-        manual = digits[:1].isdigit() and digits.endswith("h")  # the manual's 21H, but no word such as “each”
+        manual = (
+            digits[:1].isdigit() and digits.endswith("h") and not digits.startswith("0x")
+        )  # the manual's 21H, but no word such as “each”
         value = int(digits[:-1], 16) if manual else int(digits, 0)
     except ValueError:
         return None
