@@ -9,15 +9,10 @@ from tests.guests.vmx_program import ENTRY, PRIMARY, SECONDARY, Value, VmxProgra
 from vmxon.vmx.fields import VmcsField as F
 
 EPT, UNRESTRICTED = 1 << 1, 1 << 7
-DATA = (F.GUEST_ES_BASE, F.GUEST_SS_BASE, F.GUEST_DS_BASE, F.GUEST_FS_BASE, F.GUEST_GS_BASE)
-SELECTORS = {
-    base: selector
-    for base, selector in zip(
-        (F.GUEST_CS_BASE, *DATA),
-        (F.GUEST_CS_SELECTOR, F.GUEST_ES_SELECTOR, F.GUEST_SS_SELECTOR, F.GUEST_DS_SELECTOR, F.GUEST_FS_SELECTOR, F.GUEST_GS_SELECTOR),
-        strict=True,
-    )
-}
+SELECTORS = (
+    F.GUEST_CS_SELECTOR, F.GUEST_ES_SELECTOR, F.GUEST_SS_SELECTOR,
+    F.GUEST_DS_SELECTOR, F.GUEST_FS_SELECTOR, F.GUEST_GS_SELECTOR,
+)  # fmt: skip
 LIMITS = (F.GUEST_ES_LIMIT, F.GUEST_CS_LIMIT, F.GUEST_SS_LIMIT, F.GUEST_DS_LIMIT, F.GUEST_FS_LIMIT, F.GUEST_GS_LIMIT)
 RIGHTS = (
     F.GUEST_ES_ACCESS_RIGHTS, F.GUEST_CS_ACCESS_RIGHTS, F.GUEST_SS_ACCESS_RIGHTS,
@@ -31,13 +26,13 @@ REAL: dict[F, Value] = (
     dict.fromkeys(LIMITS, 0xFFFF)
     | dict.fromkeys(RIGHTS, 0x93)
     | {F.GUEST_CS_ACCESS_RIGHTS: 0x9B, F.GUEST_CR0: 0x30, F.GUEST_CR4: 0x2000, F.GUEST_IDTR_BASE: 0, F.GUEST_IDTR_LIMIT: 0x3FF}
-    | dict.fromkeys(SELECTORS.values(), 0)
+    | dict.fromkeys(SELECTORS, 0)
     | {F.GUEST_RIP: LOW, F.GUEST_RSP: 0x7000}
 )
 V86: dict[F, Value] = (
     dict.fromkeys(LIMITS, 0xFFFF)
     | dict.fromkeys(RIGHTS, 0xF3)
-    | dict.fromkeys(SELECTORS.values(), 0)
+    | dict.fromkeys(SELECTORS, 0)
     | {F.GUEST_RFLAGS: 0x23002, F.GUEST_RIP: LOW, F.GUEST_RSP: 0x7000, F.GUEST_IDTR_LIMIT: 0}
 )
 

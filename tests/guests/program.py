@@ -21,6 +21,7 @@ class Program:
     """
 
     kernel: tuple[str, ...] = ("long.s",)
+    pointer, accumulator, stack_pointer, source = "qword", "rax", "rsp", "rsi"
 
     def __init__(self) -> None:
         self._lines: list[str] = []
@@ -39,14 +40,18 @@ class Program:
     def say(self, text: str) -> None:
         """Print `text`."""
         name = self._labels.setdefault(text, f"text_{len(self._labels)}")
-        self.code(f"push rsi\nmov esi, offset {name}\ncall print\npop rsi")
+        self.code(f"push {self.source}\nmov esi, offset {name}\ncall print\npop {self.source}")
 
     def show(self, text: str, *expressions: str) -> None:
         """A line: `text:` and each expression (a register or memory operand) in hexadecimal."""
         self.say(f"{text}:")
-        for expression in expressions:
-            self.code(f"push rax\nmov rax, {expression}\ncall print_hex\npop rax")
+        self.print_values(expressions)
         self.end_line()
+
+    def print_values(self, expressions: Iterable[str]) -> None:
+        """Print registers or memory operands in hexadecimal; no register changes."""
+        for expression in expressions:
+            self.code(f"push {self.accumulator}\nmov {self.accumulator}, {expression}\ncall print_hex\npop {self.accumulator}")
 
     def end_line(self) -> None:
         self.code("call new_line")
@@ -54,7 +59,8 @@ class Program:
     def catch(self, text: str) -> None:
         """Run `text`; an exception goes on behind it, with its vector in fault_vector."""
         after = self.fresh("after")
-        self.code(f"mov qword ptr [resume_rip], offset {after}\nmov [resume_rsp], rsp\nmov qword ptr [fault_vector], -1")
+        self.code(f"mov {self.pointer} ptr [resume_rip], offset {after}\nmov [resume_rsp], {self.stack_pointer}")
+        self.code(f"mov {self.pointer} ptr [fault_vector], -1")
         self.code(f"{text}\n{after}:")
 
     def attempt(self, label: str, text: str, *expressions: str) -> None:
@@ -62,8 +68,7 @@ class Program:
         self.say(f"{label}:")
         self.catch(text)
         self.code("call report")
-        for expression in expressions:
-            self.code(f"push rax\nmov rax, {expression}\ncall print_hex\npop rax")
+        self.print_values(expressions)
         self.end_line()
 
     def attempts(self, rows: Iterable[tuple[str, str]]) -> None:

@@ -38,8 +38,7 @@ class VmxProgram(Program):
         self.say(f"{label}:")
         self.catch(text)
         self.code("call report_vmx")
-        for expression in expressions:
-            self.code(f"push rax\nmov rax, {expression}\ncall print_hex\npop rax")
+        self.print_values(expressions)
         self.end_line()
 
     def write(self, field: VmcsField | int, value: Value) -> None:

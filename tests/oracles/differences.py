@@ -72,8 +72,8 @@ DIFFERENCES: dict[str, dict[str, Difference]] = {
     },
     "events": {
         "single step over an instruction that exits": Difference(
-            "\n  exit a, length 2, at 0\n  exit 0, qualification 4000, interruption 80000301, at 2",
-            "\n  exit a, length 2, at 0\n  exit 0, qualification 4000, interruption 80000301, at 3",
+            "\n  exit a, length 2, at 0\n  exit 0, qualification 4000, interruption 80000301, at 2\n   pending: 0",
+            "\n  exit a, length 2, at 0\n  exit 0, qualification 4000, interruption 80000301, at 3\n   pending: 0",
             "Vol. 3C §28.3.4 “Saving Non-Register State”: an instruction that exits before it is executed leaves no single step pending",
         ),
     },

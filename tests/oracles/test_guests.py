@@ -9,7 +9,7 @@ import pytest
 from tests.oracles.bochs import log_here, log_on_bochs
 from tests.oracles.differences import DIFFERENCES, Difference
 
-GUESTS = ("bring_up", "vmcs_access", "entry", "exits", "ept", "events", "modes")
+GUESTS = ("bring_up", "vmcs_access", "entry", "exits", "ept", "events", "modes", "protected")
 
 
 def records(log: list[str]) -> list[str]:
@@ -51,7 +51,8 @@ def test_the_log_of_a_guest_is_the_same_on_bochs(name: str) -> None:
     image = importlib.import_module(f"tests.guests.{name}").program().build()
     here = records(log_here(image))
     assert here[-1] == "end", here[-3:]
-    assert not compare(name, records(log_on_bochs(image)), here)
+    problems = compare(name, records(log_on_bochs(image)), here)
+    assert not problems, "\n".join(problems)
 
 
 @pytest.mark.bochs
