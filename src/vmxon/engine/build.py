@@ -16,6 +16,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from vmxon.engine import cache
+from vmxon.engine.convention import CONVENTION
 
 LAYERS = ("arch", "microcode", "processor", "isa", "vmx", "engine")
 """The packages whose sources decide what the engine is."""
@@ -64,7 +65,7 @@ def fingerprint() -> str:
 
 def host_facts() -> str:
     """What object code depends on besides its source."""
-    return repr((version("llvmlite"), sys.version, platform.machine(), _processor(), sys.platform))
+    return repr((version("llvmlite"), sys.version, platform.machine(), _processor(), sys.platform, CONVENTION))
 
 
 def _processor() -> str:

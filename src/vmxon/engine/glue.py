@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from vmxon.engine.handlers import ARGUMENTS, CONVENTION, PARAMETERS
+from vmxon.engine.convention import CONVENTION
+from vmxon.engine.handlers import ARGUMENTS, PARAMETERS
 from vmxon.engine.places import JUMP_ENTRIES
 from vmxon.isa.record import Record
 from vmxon.microcode.layout import member_offset

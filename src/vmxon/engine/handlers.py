@@ -6,6 +6,7 @@ import inspect
 from dataclasses import dataclass
 from functools import cached_property
 
+from vmxon.engine.convention import CONVENTION
 from vmxon.isa.flow import BranchTarget
 from vmxon.isa.form import Form, parse_opcode
 from vmxon.isa.operands import (
@@ -35,7 +36,6 @@ from vmxon.processor.exceptions import general_protection
 from vmxon.processor.state import ProcessorState
 
 U64, U8 = TYPES["u64"], TYPES["u8"]
-CONVENTION = "preserve_nonecc"
 ARGUMENTS = "ptr %cpu, ptr %record, i64 %budget0, i64 %result0, i64 %auxiliary0"
 PARAMETERS = "(ptr, ptr, i64, i64, i64)"
 MEMORY_SIZES = {"m8": 8, "m16": 16, "m32": 32, "m64": 64, "m128": 128}

@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 
+from vmxon.engine.convention import CONVENTION
 from vmxon.engine.dispatch import dispatch
 from vmxon.engine.encoding import Tables, build_tables
 from vmxon.engine.glue import EXTERNALS, glue
-from vmxon.engine.handlers import CONVENTION, PARAMETERS, Handler, HandlerTranslator
+from vmxon.engine.handlers import PARAMETERS, Handler, HandlerTranslator
 from vmxon.engine.pseudo import MISSING, TOO_LONG, UNDEFINED
 from vmxon.engine.sources import load_all
 from vmxon.microcode.llvm import PRELUDE, LlvmEmitter, declaration
