@@ -84,7 +84,7 @@ def test_reason_33_from_an_activity_state_that_was_never_written():
     assert "1. guest.activity.defined (hardware reports this one)" in text
     assert "GUEST_ACTIVITY_STATE = 0x0000cccc: undefined\n      never written since VMCLEAR" in text
     assert "Usual cause: GUEST_ACTIVITY_STATE was never written since VMCLEAR." in text
-    assert "Never written since VMCLEAR (1 fields that rules read)\n  GUEST_ACTIVITY_STATE" in text
+    assert "Never written since VMCLEAR: 1 field that rules look at\n  GUEST_ACTIVITY_STATE" in text
 
 
 def test_reason_33_from_cr3_beyond_maxphyaddr():
@@ -167,3 +167,11 @@ def test_an_event_lost_because_idt_vectoring_was_not_injected_again():
 def test_a_triple_fault_whose_registers_are_already_reset(words):
     text = "\n".join(map(str, look_up(words)))
     assert "set bits 8, 13 and 14 of the exception bitmap to see the first fault with the registers still intact" in text
+
+
+def test_fields_of_controls_that_are_0_are_not_missed():
+    explanation = explain_entry(record(writers={}))
+    assert F.GUEST_ACTIVITY_STATE in explanation.unwritten
+    assert not {F.GUEST_IA32_EFER, F.HOST_IA32_PAT, F.GUEST_IA32_FRED_CONFIG} & set(explanation.unwritten)
+    loading = having(VALID, PrimaryExit.load_efer)
+    assert F.HOST_IA32_EFER in explain_entry(replace(record(writers={}), fields=loading)).unwritten

@@ -17,7 +17,7 @@ class Advice(NamedTuple):
 
 
 ADVICE: tuple[tuple[str, Advice], ...] = (
-    ("link.*", Advice("the link pointer was never written: after VMCLEAR it is 0, which is an address", "write all ones to it")),
+    ("link.*", Advice("the link pointer is not all ones: after VMCLEAR it is 0, which is an address", "write all ones to it")),
     (
         "entry.[td]*",
         Advice("a control of dual-monitor SMM was set outside SMM", "clear it: only the SMM monitor sets it"),
@@ -93,7 +93,7 @@ ADVICE: tuple[tuple[str, Advice], ...] = (
         "hlatp.reserved",
         Advice("HLATP has flags in bits that are reserved", "write the table's address with bits 4:3 at most"),
     ),
-    ("tsc_multiplier.zero", Advice("the multiplier was never written", "write 1 << 48 for the real speed")),
+    ("tsc_multiplier.zero", Advice("the multiplier is 0, as after VMCLEAR", "write 1 << 48 for the real speed")),
     ("apic_timer.rdtsc", Advice("“APIC-timer virtualization” and “RDTSC exiting” exclude each other", "clear one")),
     (
         "guest.rflags.reserved",
@@ -244,7 +244,12 @@ ADVICE: tuple[tuple[str, Advice], ...] = (
         "host_tr_selector.null",
         Advice("the hypervisor never loaded a task register", "make a TSS descriptor in the GDT, run LTR, and write its selector"),
     ),
-    ("host_*_selector.null", Advice("the field was never written", "write the selector that the hypervisor runs with")),
+    (
+        "host_*_selector.null",
+        Advice(
+            "the field was never written, or the hypervisor runs with a null selector", "write the selector that the hypervisor runs with"
+        ),
+    ),
     (
         "*.canonical",
         Advice(
@@ -293,7 +298,9 @@ ADVICE: tuple[tuple[str, Advice], ...] = (
     ),
     (
         "guest.rflags.bit_1",
-        Advice("GUEST_RFLAGS was never written", "write 2, with the flags that the guest shall start with"),
+        Advice(
+            "GUEST_RFLAGS was never written, or without the bit that is always 1", "write 2, with the flags that the guest shall start with"
+        ),
     ),
     (
         "guest.rflags.if",

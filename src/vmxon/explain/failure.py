@@ -13,10 +13,12 @@ from vmxon.explain.advice import Advice, advice_for
 from vmxon.explain.decode import BRIEF, Part, bit_names, brief, layout_of, number, parts
 from vmxon.explain.document import Block, Document, Json, Line, Shown, Style, Table, counted, listed
 from vmxon.explain.record import EntryRecord, Findings, Writer, examine
-from vmxon.vmx.controls import Entry, PinBased, PrimaryExit, PrimaryProcessorBased
+from vmxon.vmx.controls import VECTORS, Entry, PinBased, PrimaryExit, PrimaryProcessorBased
+from vmxon.vmx.field_support import NEEDS
 from vmxon.vmx.fields import VmcsField
 from vmxon.vmx.rules import RULES, EntryRule
 from vmxon.vmx.rules.view import TRUE_DISTANCE
+from vmxon.vmx.rules.view import VECTORS as VECTOR_FIELDS
 
 Resolver = Callable[[int], str | None]
 """From an address to “function+0x12 (file.c:34)”; None where it is unknown."""
@@ -125,7 +127,7 @@ class Explanation(Shown):
     certain: bool
     """The first failure is the one that hardware reports, whatever the unknown parts are."""
     unwritten: tuple[VmcsField, ...]
-    """Fields that rules read and that were never written since VMCLEAR."""
+    """Fields that the rules looked at and that were never written since VMCLEAR."""
 
     @property
     def reported(self) -> EntryRule | None:
@@ -156,7 +158,8 @@ class Explanation(Shown):
             if not self.certain:
                 blocks.append(Line("A rule that cannot be told comes earlier in the book; hardware may report that one instead.", 1))
         if self.unwritten:
-            blocks.append(Line(f"Never written since VMCLEAR ({len(self.unwritten)} fields that rules read)", 0, Style.HEADING))
+            count = counted(len(self.unwritten), "field")
+            blocks.append(Line(f"Never written since VMCLEAR: {count} that rules look at", 0, Style.HEADING))
             blocks.append(Line(", ".join(which.name for which in self.unwritten), 1))
         if self.undecided:
             blocks.append(Line(f"Cannot tell: {counted(len(self.undecided), 'rule')}", 0, Style.HEADING))
@@ -187,7 +190,7 @@ def _by_reason(undecided: tuple[tuple[EntryRule, str], ...]) -> tuple[tuple[str,
 def explain_entry(record: EntryRecord, resolve: Resolver | None = None, findings: Findings | None = None) -> Explanation:
     """Explain what VM entry makes of a record; `resolve` finds the places in the program that wrote the fields."""
     found = findings or examine(record)
-    unwritten = _unwritten(record)
+    unwritten = _unwritten(record, found)
     failures = []
     for rule in found.broken:
         states = tuple(_state(record, which, resolve) for which in dict.fromkeys(rule.reads) if which in record.fields)
@@ -196,11 +199,19 @@ def explain_entry(record: EntryRecord, resolve: Resolver | None = None, findings
     return Explanation(tuple(failures), found.undecided, found.certain, unwritten)
 
 
-def _unwritten(record: EntryRecord) -> tuple[VmcsField, ...]:
+def _unwritten(record: EntryRecord, found: Findings) -> tuple[VmcsField, ...]:
     if record.writers is None:
         return ()
-    read = dict.fromkeys(which for rule in RULES for which in rule.reads)
-    return tuple(which for which in read if which in record.fields and which not in record.writers and not which.read_only)
+    writers = record.writers
+    open_ = (which for which in found.read if which in record.fields and which not in writers and not which.read_only)
+    return tuple(which for which in open_ if _in_use(which, record.fields))
+
+
+def _in_use(which: VmcsField, values: Mapping[VmcsField, int]) -> bool:
+    """A control that the field belongs to is 1, where it belongs to one."""
+    controls = (name.split(".") for name in NEEDS.get(which, ()))
+    masks = [(VECTOR_FIELDS[VECTORS[vector]], VECTORS[vector].layout[control].mask) for vector, control in controls]
+    return not masks or any(values.get(vector, 0) & mask for vector, mask in masks)
 
 
 def _state(record: EntryRecord, which: VmcsField, resolve: Resolver | None) -> FieldState:

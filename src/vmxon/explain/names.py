@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 
 from vmxon.arch.msr import MSRS, Msr
 from vmxon.vmx.fields import HIGH, VmcsField
 
+MANUAL_HEX = re.compile(r"\d[0-9a-f]*h")
+"""The manual's way: 21H; a letter at the start would make words such as “each” numbers."""
 ALIASES = (
     ("AR_BYTES", "ACCESS_RIGHTS"),
     ("PENDING_DBG_EXCEPTIONS", "PENDING_DEBUG_EXCEPTIONS"),
@@ -64,10 +67,7 @@ def integer(text: str) -> int | None:
     if not digits.isascii() or len(digits) > 20:
         return None
     try:
-        manual = (
-            digits[:1].isdigit() and digits.endswith("h") and not digits.startswith("0x")
-        )  # the manual's 21H, but no word such as “each”
-        value = int(digits[:-1], 16) if manual else int(digits, 0)
+        value = int(digits[:-1], 16) if MANUAL_HEX.fullmatch(digits) else int(digits, 0)
     except ValueError:
         return None
     return value if 0 <= value < 1 << 64 else None

@@ -117,8 +117,11 @@ class KnownView(EntryView):
 
     def __init__(self, record: EntryRecord) -> None:
         self.record = record
+        self.read: dict[VmcsField, None] = {}
+        """The fields that were asked for, in order."""
 
     def field(self, which: VmcsField) -> int:
+        self.read[which] = None
         return self._known(self.record.fields.get(which), which.name)
 
     def capability(self, address: int) -> int:
@@ -188,6 +191,8 @@ class Findings:
     broken: tuple[EntryRule, ...]
     undecided: tuple[tuple[EntryRule, str], ...]
     """Rules that cannot be decided, each with what is unknown."""
+    read: tuple[VmcsField, ...]
+    """The fields that the rules looked at."""
 
     @property
     def first(self) -> EntryRule | None:
@@ -217,7 +222,7 @@ def examine(record: EntryRecord) -> Findings:
             undecided.append((rule, NOT_IN_CAPABILITIES[rule.name]))
         else:
             broken.append(rule)
-    return Findings(tuple(broken), tuple(undecided))
+    return Findings(tuple(broken), tuple(undecided), tuple(view.read))
 
 
 def model_capabilities(model: Model) -> dict[int, int]:
