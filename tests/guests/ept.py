@@ -140,7 +140,10 @@ def _misconfigurations(p: EptProgram) -> None:
 
 def _walks(p: EptProgram) -> None:
     """Guest paging structures behind EPT: the linear address is valid and bit 8 tells a walk from a final access."""
-    map_there = "mov qword ptr [page_directory + 8 * 100], 0x800000 + 0x1003\nmov qword ptr [aligned + 0x1000], 0x900000 + 0x3\nmov rax, cr3\nmov cr3, rax\n"
+    map_there = (
+        "mov qword ptr [page_directory + 8 * 100], 0x800000 + 0x1003\n"
+        "mov qword ptr [aligned + 0x1000], 0x900000 + 0x3\nmov rax, cr3\nmov cr3, rax\n"
+    )
     guest = "mov al, [0xC800004]"
     p.with_ept("a page table without rights", guest, map_there + "mov qword ptr [ept_table + 8], 0")
     p.with_ept("a page table that is read-only, for its accessed bit", guest, map_there + "and qword ptr [ept_table + 8], ~2")
@@ -159,7 +162,10 @@ def _walks(p: EptProgram) -> None:
 
 
 def _accessed(p: EptProgram) -> None:
-    show = f"mov rax, [ept_table]\ncall print_hex\nmov rax, [ept_directory + {8 * (TARGET >> 21)}]\nand eax, 0x3FF\ncall print_hex\nmov rax, [ept_pml4]\nand eax, 0x3FF\ncall print_hex\ncall new_line"
+    show = (
+        f"mov rax, [ept_table]\ncall print_hex\nmov rax, [ept_directory + {8 * (TARGET >> 21)}]\nand eax, 0x3FF\n"
+        f"call print_hex\nmov rax, [ept_pml4]\nand eax, 0x3FF\ncall print_hex\ncall new_line"
+    )
     for name, code in (("read", READ), ("write", WRITE), ("fetch", FETCH)):
         p.with_ept(f"accessed and dirty after a {name}", f"{code}\n{show}", accessed=True)
         p.with_ept(f"accessed and dirty stay clear without EPTP bit 6: {name}", f"{code}\n{show}")

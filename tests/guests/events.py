@@ -7,7 +7,11 @@ from tests.guests.vmx_program import PIN, VmxProgram
 from vmxon.vmx.fields import VmcsField as F
 
 EVENT, CODE, LENGTH = F.VM_ENTRY_INTERRUPTION_INFORMATION, F.VM_ENTRY_EXCEPTION_ERROR_CODE, F.VM_ENTRY_INSTRUCTION_LENGTH
-CAUGHT = "caught_NUMBER:\nmov rax, [fault_vector]\ncall print_hex\nmov rax, [fault_code]\ncall print_hex\nmov rax, [fault_rip]\nsub rax, [guest_start]\ncall print_hex\nmov rax, [fault_flags]\ncall print_hex\ncall new_line\nvmcall"
+CAUGHT = (
+    "caught_NUMBER:\nmov rax, [fault_vector]\ncall print_hex\nmov rax, [fault_code]\ncall print_hex\n"
+    "mov rax, [fault_rip]\nsub rax, [guest_start]\ncall print_hex\nmov rax, [fault_flags]\ncall print_hex\n"
+    "call new_line\nvmcall"
+)
 
 
 class EventProgram(VmxProgram):

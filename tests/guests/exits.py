@@ -77,7 +77,8 @@ def guarded(text: str) -> str:
     count = next(_numbers)
     return (
         f"mov qword ptr [resume_rip], offset inner_{count}\nmov [resume_rsp], rsp\nmov qword ptr [fault_vector], -1\n{text}\n"
-        f"inner_{count}:\nmov qword ptr [resume_rip], 0\nmov rax, [fault_vector]\ncall print_hex\nmov rax, [fault_code]\ncall print_hex\ncall new_line\n"
+        f"inner_{count}:\nmov qword ptr [resume_rip], 0\nmov rax, [fault_vector]\ncall print_hex\n"
+        f"mov rax, [fault_code]\ncall print_hex\ncall new_line\n"
     )
 
 

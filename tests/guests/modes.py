@@ -119,7 +119,10 @@ def _paging(p: VmxProgram) -> None:
     }
     unrestricted(p, "32-bit paging with 4 MiB pages", "mov al, [0x400000]\nmov al, [0x8FFFFFF]\nvmcall", paged, 32, tables)
     unrestricted(p, "32-bit paging, a table that is empty", "mov al, [0x800000]\nvmcall", paged, 32, tables)
-    pae = "mov qword ptr [scratch + 0x1000], 0x83\nmov rax, 0x400083\nmov [scratch + 0x1010], rax\nmov eax, offset scratch + 0x1001\nmov [scratch + 0x2000], rax\n"
+    pae = (
+        "mov qword ptr [scratch + 0x1000], 0x83\nmov rax, 0x400083\nmov [scratch + 0x1010], rax\n"
+        "mov eax, offset scratch + 0x1001\nmov [scratch + 0x2000], rax\n"
+    )
     entries: dict[F, Value] = {F.GUEST_PDPTE0: "mov edx, offset scratch + 0x1001", F.GUEST_PDPTE1: 0, F.GUEST_PDPTE2: 0, F.GUEST_PDPTE3: 0}
     with_pae: dict[F, Value] = {**paged, **entries, F.GUEST_CR4: 0x2020, F.GUEST_CR3: "mov edx, offset scratch + 0x2000"}
     unrestricted(p, "PAE", "mov al, [0x400000]\nmov al, [0x40000000]\nvmcall", with_pae, 32, pae)

@@ -61,7 +61,8 @@ def program() -> ProtectedProgram:
 
 
 SEGMENTS = (
-    ("data", 0xC093), ("data, read-only", 0xC091), ("data, expand-down", 0xC097), ("data, not accessed", 0xC092), ("data, not present", 0xC013),
+    ("data", 0xC093), ("data, read-only", 0xC091), ("data, expand-down", 0xC097), ("data, not accessed", 0xC092),
+    ("data, not present", 0xC013),
     ("data, DPL 3", 0xC0F3), ("code", 0xC09B), ("code, execute-only", 0xC099), ("code, conforming", 0xC09F), ("code, not present", 0xC01B),
     ("code, DPL 3", 0xC0FB), ("TSS", 0x0089), ("busy TSS", 0x008B), ("LDT", 0x0082), ("call gate", 0x008C), ("system type 0", 0x0080),
 )  # fmt: skip
@@ -142,7 +143,8 @@ def _privilege(p: ProtectedProgram) -> None:
     p.user("CPL 3: iret to DPL 0", "push 2\npush 0x8\nmov ecx, offset stop\npush ecx\niretd")
     p.code("mov word ptr [gdt + 0x28], 0x78\nand byte ptr [gdt + 0x2D], 0xFD\nmov eax, 0x28\nltr ax")
     p.code(
-        "mov dword ptr [tss + 0x68], 0xFFFFFFFF\nmov dword ptr [tss + 0x6C], 0xFFFFFFFF\nmov dword ptr [tss + 0x70], 0xFFFFFFFF\nmov dword ptr [tss + 0x74], 0xFFFEFFFF"
+        "mov dword ptr [tss + 0x68], 0xFFFFFFFF\nmov dword ptr [tss + 0x6C], 0xFFFFFFFF\n"
+        "mov dword ptr [tss + 0x70], 0xFFFFFFFF\nmov dword ptr [tss + 0x74], 0xFFFEFFFF"
     )
     p.user("I/O bitmap: port 0x70 is free", "in al, 0x70")
     p.user("I/O bitmap: port 0x71 is not", "in al, 0x71")
@@ -154,7 +156,8 @@ def _gates(p: ProtectedProgram) -> None:
     def gate(selector: int, kind: int, dpl: int, count: int = 0, present: int = 1, target: str = "gate_target") -> None:
         p.code(f"mov eax, offset {target}\nmov [gdt + {FREE:#x}], ax\nmov word ptr [gdt + {FREE + 2:#x}], {selector:#x}")
         p.code(
-            f"mov word ptr [gdt + {FREE + 4:#x}], {count | (kind | dpl << 5 | present << 7) << 8:#x}\nshr eax, 16\nmov [gdt + {FREE + 6:#x}], ax"
+            f"mov word ptr [gdt + {FREE + 4:#x}], {count | (kind | dpl << 5 | present << 7) << 8:#x}\nshr eax, 16\n"
+            f"mov [gdt + {FREE + 6:#x}], ax"
         )
 
     p.code("jmp over_gate_target\ngate_target:\nmov ebx, cs\nmov ecx, esp\nmov edx, [esp + 8]\nint 0x82\nover_gate_target:")
@@ -204,9 +207,12 @@ def _interrupts(p: ProtectedProgram) -> None:
 def _tasks(p: ProtectedProgram) -> None:
     p.code("jmp over_task\ntask_entry:\nmov ebx, 0x77\npushfd\npop ecx\niretd\nmov ebx, 0x78\niretd\nover_task:")
     reset = (
-        "mov dword ptr [other_tss + 0x20], offset task_entry\nmov dword ptr [other_tss + 0x24], 2\nmov dword ptr [other_tss + 0x38], offset guest_stack_top\n"
-        "mov dword ptr [other_tss + 0x48], 0x10\nmov dword ptr [other_tss + 0x4C], 0x08\nmov dword ptr [other_tss + 0x50], 0x10\nmov dword ptr [other_tss + 0x54], 0x10\n"
-        "mov dword ptr [other_tss + 0x58], 0\nmov dword ptr [other_tss + 0x5C], 0\nmov dword ptr [other_tss + 0x60], 0\nmov dword ptr [other_tss], 0\n"
+        "mov dword ptr [other_tss + 0x20], offset task_entry\nmov dword ptr [other_tss + 0x24], 2\n"
+        "mov dword ptr [other_tss + 0x38], offset guest_stack_top\n"
+        "mov dword ptr [other_tss + 0x48], 0x10\nmov dword ptr [other_tss + 0x4C], 0x08\n"
+        "mov dword ptr [other_tss + 0x50], 0x10\nmov dword ptr [other_tss + 0x54], 0x10\n"
+        "mov dword ptr [other_tss + 0x58], 0\nmov dword ptr [other_tss + 0x5C], 0\n"
+        "mov dword ptr [other_tss + 0x60], 0\nmov dword ptr [other_tss], 0\n"
         "mov byte ptr [gdt + 0x35], 0x89\nmov byte ptr [gdt + 0x2D], 0x8B\nmov eax, 0x28\n"
     )
     call = "lcall 0x30, 0\n"

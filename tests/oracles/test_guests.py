@@ -9,7 +9,7 @@ import pytest
 from tests.oracles.bochs import log_here, log_on_bochs
 from tests.oracles.differences import DIFFERENCES, Difference
 
-GUESTS = ("bring_up", "vmcs_access", "entry", "exits", "ept", "events", "modes", "protected")
+GUESTS = ("bring_up", "vmcs_access", "entry", "exits", "ept", "events", "modes", "breakpoints", "protected")
 
 
 def records(log: list[str]) -> list[str]:
@@ -53,12 +53,6 @@ def test_the_log_of_a_guest_is_the_same_on_bochs(name: str) -> None:
     assert here[-1] == "end", here[-3:]
     problems = compare(name, records(log_on_bochs(image)), here)
     assert not problems, "\n".join(problems)
-
-
-@pytest.mark.bochs
-@pytest.mark.xfail(reason="breakpoints of the debug registers do not trigger yet", strict=True)
-def test_breakpoints_are_the_same_on_bochs() -> None:
-    test_the_log_of_a_guest_is_the_same_on_bochs("breakpoints")
 
 
 def test_a_difference_that_is_not_known_is_a_problem() -> None:
