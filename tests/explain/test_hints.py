@@ -1,9 +1,12 @@
 """Hints: each silent mistake is found, and the right way to do it is not."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from vmxon.explain.hints import Entry, EptWrite, Exit, Invept, find_hints
+from vmxon.explain.hints import Entry, EptWrite, Exit, Invept, entry_of, exit_of, find_hints
 from vmxon.vmx.exit_reasons import ExitReason as R
+from vmxon.vmx.fields import VmcsField as F
 
 GPRS = tuple(range(0x100, 0x110))
 
@@ -161,3 +164,22 @@ def test_hints_are_plain_data_too():
         "source": str(hint.source),
         "position": 1,
     }
+
+
+def test_a_history_from_the_fields_of_a_vmcs():
+    fields = {
+        F.EXIT_REASON: 48,
+        F.GUEST_RIP: 0x1000,
+        F.EXIT_QUALIFICATION: 0x181,
+        F.GUEST_PHYSICAL_ADDRESS: 0x5000,
+        F.IDT_VECTORING_INFORMATION: 0x8000_0020,
+        F.VM_ENTRY_INTERRUPTION_INFORMATION: 0x8000_0021,
+    }
+    assert exit_of(fields, GPRS) == Exit(R.EPT_VIOLATION, 0x1000, 0x181, 0x5000, 0x8000_0020, GPRS)
+    assert entry_of(fields, GPRS) == Entry(0x1000, 0x8000_0021, GPRS)
+    assert exit_of({F.EXIT_REASON: 0x7FFF}) is None
+
+
+@given(st.lists(st.builds(Exit, st.sampled_from(R), *[st.integers(0, 2**64 - 1)] * 4) | st.builds(Entry, *[st.integers(0, 2**64 - 1)] * 2)))
+def test_any_history_has_hints_that_can_be_shown(history):
+    assert all(str(hint) and hint.position < len(history) for hint in find_hints(history))

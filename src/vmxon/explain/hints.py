@@ -5,11 +5,11 @@ Each finder is a function of the history alone; `find_hints` runs them all. Fiel
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from vmxon.arch.sdm import Sdm
-from vmxon.explain.decode import BRIEF
+from vmxon.explain.decode import BRIEF, member
 from vmxon.explain.document import Document, Json, Line, Shown, Style, listed
 from vmxon.vmx.ept_entries import EptEntry, EptPage
 from vmxon.vmx.events import EntryInterruption, EventType, IdtVectoring
@@ -63,6 +63,27 @@ class Invept:
 
 
 Event = Exit | Entry | EptWrite | Invept
+
+
+def exit_of(fields: Mapping[VmcsField, int], registers: Sequence[int] = ()) -> Exit | None:
+    """The exit that a VMCS describes, right after it; None where the reason has no name."""
+    reason = member(R, fields.get(VmcsField.EXIT_REASON, 0) & 0xFFFF)
+    if reason is None:
+        return None
+    return Exit(
+        reason,
+        fields.get(VmcsField.GUEST_RIP, 0),
+        fields.get(VmcsField.EXIT_QUALIFICATION, 0),
+        fields.get(VmcsField.GUEST_PHYSICAL_ADDRESS, 0),
+        fields.get(VmcsField.IDT_VECTORING_INFORMATION, 0),
+        tuple(registers),
+    )
+
+
+def entry_of(fields: Mapping[VmcsField, int], registers: Sequence[int] = ()) -> Entry:
+    """The entry that a VMCS is about to make, right before it."""
+    injected = fields.get(VmcsField.VM_ENTRY_INTERRUPTION_INFORMATION, 0)
+    return Entry(fields.get(VmcsField.GUEST_RIP, 0), injected, tuple(registers))
 
 
 @dataclass(frozen=True, slots=True)
