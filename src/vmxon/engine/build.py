@@ -101,12 +101,12 @@ def build(progress: Progress | None = None, helpers: int | None = None) -> Image
         try:
             parts: list[bytes | tuple[str, Path]] = []
             for number, unit in enumerate(translation.units()):
-                key = hashlib.sha256(f"{host_facts()}{unit.text}".encode()).hexdigest()
+                key = hashlib.sha256(f"{host_facts()}{unit.cold}{unit.text}".encode()).hexdigest()
                 kept = cache.load(key, "unit")
                 if kept is None:
                     source, target = Path(folder, f"{unit.name}.ll"), Path(folder, f"{unit.name}.o")
                     source.write_text(unit.text)
-                    crew.give(source, target)
+                    crew.give(source, target, unit.cold)
                     parts.append((key, target))
                 else:
                     parts.append(kept)
@@ -155,14 +155,14 @@ class _Crew:
         """An upper bound on unfinished jobs."""
         return 2 * len(self.helpers)
 
-    def give(self, source: Path, target: Path) -> None:
+    def give(self, source: Path, target: Path, cold: bool) -> None:
         """Queue a job with the helper that has the least to do."""
         index = self.size.index(min(self.size))
         self.size[index] += source.stat().st_size
         self.given[index] += 1
         pipe = self.helpers[index].stdin
         assert pipe is not None  # opened with PIPE above
-        pipe.write(json.dumps({"ir": str(source), "object": str(target)}) + "\n")
+        pipe.write(json.dumps({"ir": str(source), "object": str(target), "cold": cold}) + "\n")
         pipe.flush()
 
     def finish(self, done: Callable[[int], None]) -> None:

@@ -1,6 +1,7 @@
 """LLVM at work: IR text to object code, in this process or in a helper (`python -m vmxon.engine.compiler`).
 
-A helper reads jobs from its standard input, one line of JSON each (`ir`: file to read, `object`: file to write), and answers with a line.
+A helper reads jobs from its standard input, one line of JSON each (`ir`: file to read, `object`: file to write, `cold`: compile fast
+rather than well), and answers with a line.
 """
 
 from __future__ import annotations
@@ -15,13 +16,13 @@ import llvmlite.binding as llvm
 OPTIMIZATION = 1
 
 
-def target_machine() -> llvm.TargetMachine:
-    """The machine that this process runs on."""
+def target_machine(optimization: int = OPTIMIZATION) -> llvm.TargetMachine:
+    """The machine that this process runs on, its code generator at a level of optimization."""
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
     target = llvm.Target.from_default_triple()
     return target.create_target_machine(
-        cpu=llvm.get_host_cpu_name(), features="", opt=OPTIMIZATION, reloc="default", codemodel="jitdefault", jit=True
+        cpu=llvm.get_host_cpu_name(), features="", opt=optimization, reloc="default", codemodel="jitdefault", jit=True
     )
 
 
@@ -38,10 +39,10 @@ def compile_ir(text: str, machine: llvm.TargetMachine) -> bytes:
 
 def main() -> None:
     """Serve jobs until the input ends."""
-    machine = target_machine()
+    machines = {False: target_machine(), True: target_machine(0)}
     for line in sys.stdin:
         job = json.loads(line)
-        Path(job["object"]).write_bytes(compile_ir(Path(job["ir"]).read_text(), machine))
+        Path(job["object"]).write_bytes(compile_ir(Path(job["ir"]).read_text(), machines[job["cold"]]))
         print(job["object"], flush=True)
 
 

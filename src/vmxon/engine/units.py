@@ -12,6 +12,7 @@ from vmxon.engine.dispatch import dispatch
 from vmxon.engine.encoding import Tables, build_tables
 from vmxon.engine.glue import EXTERNALS, glue
 from vmxon.engine.handlers import PARAMETERS, Handler, HandlerTranslator
+from vmxon.engine.hot import COLD, is_cold
 from vmxon.engine.pseudo import MISSING, TOO_LONG, UNDEFINED
 from vmxon.engine.sources import load_all
 from vmxon.microcode.llvm import PRELUDE, LlvmEmitter, declaration
@@ -30,6 +31,8 @@ class Unit:
 
     name: str
     text: str
+    cold: bool = False
+    """Compiled fast rather than well."""
 
 
 @cache
@@ -61,10 +64,12 @@ class Translation:
             self.program.require(function)
         yield from self._functions(final=False)
         handlers = [UNDEFINED, TOO_LONG, MISSING, *self.tables.handlers]
-        for start in range(0, len(handlers), HANDLERS_IN_UNIT):
-            texts = [self._handler(handler) for handler in handlers[start : start + HANDLERS_IN_UNIT]]
-            yield self._unit(f"handlers{start // HANDLERS_IN_UNIT:02}", texts, EXTERNALS)
-            yield from self._functions(final=False)
+        for cold in (False, True):
+            chosen = [handler for handler in handlers if is_cold(handler.instruction) is cold]
+            for start in range(0, len(chosen), HANDLERS_IN_UNIT):
+                texts = [self._handler(handler) for handler in chosen[start : start + HANDLERS_IN_UNIT]]
+                yield self._unit(f"handlers-{'cold' if cold else 'hot'}{start // HANDLERS_IN_UNIT:02}", texts, EXTERNALS, cold)
+                yield from self._functions(final=False)
         yield from self._functions(final=True)
         yield Unit("glue", self._glue())
 
@@ -75,19 +80,21 @@ class Translation:
         return text
 
     def _functions(self, final: bool) -> Iterator[Unit]:
-        names = [name for name in self.program.functions if name not in self.written]
-        while len(names) >= FUNCTIONS_IN_UNIT or (final and names):
-            part, names = names[:FUNCTIONS_IN_UNIT], names[FUNCTIONS_IN_UNIT:]
-            self.written.update(part)
-            yield self._unit(f"functions{len(self.written):04}", [str(self.program.functions[name]) for name in part], "")
+        for cold in (False, True):
+            names = [n for n in self.program.functions if n not in self.written and n.startswith(COLD) is cold]
+            while len(names) >= FUNCTIONS_IN_UNIT or (final and names):
+                part, names = names[:FUNCTIONS_IN_UNIT], names[FUNCTIONS_IN_UNIT:]
+                self.written.update(part)
+                texts = [str(self.program.functions[name]) for name in part]
+                yield self._unit(f"functions-{'cold' if cold else 'hot'}{len(self.written):04}", texts, "", cold)
 
-    def _unit(self, name: str, texts: list[str], extra: str) -> Unit:
+    def _unit(self, name: str, texts: list[str], extra: str, cold: bool) -> Unit:
         body = "\n".join(texts)
         defined = set(re.findall(r'^define [^@]*@"([^"]+)"', body, re.MULTILINE))
         wanted = sorted(set(_REFERENCE.findall(body)) - defined)
         signatures = {s.name: s for s in self.program.signatures.values()}
         declarations = "\n".join(declaration(signatures[w]) for w in wanted)
-        return Unit(name, "\n".join([extra, declarations, body, PRELUDE]))
+        return Unit(name, "\n".join([extra, declarations, body, PRELUDE]), cold)
 
     def _glue(self) -> str:
         names = [f'@"{handler.name}"' for handler in (UNDEFINED, TOO_LONG, MISSING, *self.tables.handlers)]
