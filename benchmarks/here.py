@@ -61,14 +61,15 @@ def start_seconds(image: Path, cache: Path) -> float:
         env=os.environ | {"VMXON_CACHE": str(cache)},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
     ) as process:
         assert process.stdout is not None  # opened with PIPE above
         first = os.read(process.stdout.fileno(), 1)
         seconds = time.monotonic() - started
-        process.stdout.read()
+        complaint = process.communicate()[1]
     if first != START or process.returncode not in (0, 1):
-        raise PeerFailed(f"vmxon boot printed {first!r} and ended with status {process.returncode}")
+        last = complaint.decode(errors="replace").strip().rpartition("\n")[2]
+        raise PeerFailed(f"vmxon boot printed {first!r} and ended with status {process.returncode}: {last}")
     return seconds
 
 

@@ -55,6 +55,13 @@ def test_the_log_of_a_guest_is_the_same_on_bochs(name: str) -> None:
     assert not problems, "\n".join(problems)
 
 
+@pytest.mark.parametrize("name", GUESTS)
+def test_a_guest_runs_to_its_end_here(name: str) -> None:
+    log = log_here(importlib.import_module(f"tests.guests.{name}").program().build())
+    assert log[-1] == "end"
+    assert not [line for line in log if line.startswith("unexpected")]
+
+
 def test_a_difference_that_is_not_known_is_a_problem() -> None:
     assert compare("none", ["a: 1", "b: 2"], ["a: 1", "b: 3"]) == ["Bochs: b: 2\nhere:  b: 3"]
     assert compare("none", ["a: 1"], ["a: 1", "b: 3"]) == ["1 records on Bochs, 2 here"]
