@@ -158,8 +158,8 @@ class Pc:
     def _memory_read(self) -> None:
         state = self.state
         count = state.memory_latch_count
-        if count >= 8:
-            raise GuestStopped("one instruction reads more than 64 bytes of device memory", where=self._place())
+        if count >= len(state.memory_latch_address):
+            raise GuestStopped("one instruction reads too much device memory", where=self._place())
         state.memory_latch_address[count] = state.request_address
         state.memory_latch_value[count] = (1 << 64) - 1
         state.memory_latch_count = count + 1

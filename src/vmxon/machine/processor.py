@@ -57,6 +57,7 @@ class Processor:
         state, model = self.state, self.model
         state.physical_width, state.linear_width = model.physical_width, model.linear_width
         state.physical_reserved = ((1 << 52) - 1) & ~((1 << model.physical_width) - 1)
+        state.gigabyte_pages = Feature.PDPE1GB in model.features
         state.cr4_allowed, state.efer_allowed = cr4_bits(model), efer_bits(model)
         names = self.image.facts["features"]
         assert isinstance(names, list)  # written by engine.build

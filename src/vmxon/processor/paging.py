@@ -103,7 +103,8 @@ def walk(cpu: Cpu, linear: u64, access: u64, space: u64) -> u64:
         if entry & PRESENT == 0:
             page_fault(cpu, linear, fault_code(cpu, access, space))
         large = entry & LARGE != 0 and shift != 12
-        if entry & forbidden != 0 or large and (shift == 39 or entry & ((u64(1) << shift) - 1) & 0x3FFF_E000 != 0):
+        no_such_page = shift == 39 or shift == 30 and cpu.gigabyte_pages == 0
+        if entry & forbidden != 0 or large and (no_such_page or entry & ((u64(1) << shift) - 1) & 0x3FFF_E000 != 0):
             page_fault(cpu, linear, fault_code(cpu, access, space) | 9)
         rights = rights & entry
         blocked = blocked | entry & NO_EXECUTE

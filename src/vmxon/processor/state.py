@@ -294,6 +294,8 @@ class ProcessorState(State):
     # Model facts that microcode reads.
     physical_width = scalar(u8)
     linear_width = scalar(u8)
+    gigabyte_pages = scalar(u8)
+    """1 where the model has 1-GiB pages."""
     physical_reserved = scalar(u64)
     """Bits at and above MAXPHYADDR, bit 51 downward."""
     cr4_allowed = scalar(u64)
