@@ -173,7 +173,8 @@ class _Crew:
         """
         finished = 0
         for helper, jobs in zip(self.helpers, self.given, strict=True):
-            assert helper.stdin is not None and helper.stdout is not None  # opened with PIPE above
+            assert helper.stdin is not None  # opened with PIPE above
+            assert helper.stdout is not None
             helper.stdin.close()
             for _ in range(jobs):
                 if not helper.stdout.readline():

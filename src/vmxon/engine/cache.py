@@ -49,10 +49,10 @@ def save(key: str, data: bytes, suffix: str = "bin") -> None:
         try:
             with os.fdopen(descriptor, "wb") as file:
                 file.write(hashlib.sha256(data).digest() + data)
-            os.replace(name, place / f"{key}.{suffix}")
+            Path(name).replace(place / f"{key}.{suffix}")
         except OSError:
             with suppress(OSError):
-                os.unlink(name)
+                Path(name).unlink()
             raise
         _forget_old(place, suffix)
 

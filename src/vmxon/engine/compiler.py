@@ -43,7 +43,8 @@ def main() -> None:
     for line in sys.stdin:
         job = json.loads(line)
         Path(job["object"]).write_bytes(compile_ir(Path(job["ir"]).read_text(), machines[job["cold"]]))
-        print(job["object"], flush=True)
+        sys.stdout.write(job["object"] + "\n")
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":

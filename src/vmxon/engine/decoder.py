@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from vmxon.engine.encoding import (
     BRANCH,
-    CLASS_BYTE,
-    CLASS_NUMBER,
     LOCKABLE,
     MEMORY_ONLY,
     MISSING,
@@ -13,13 +11,10 @@ from vmxon.engine.encoding import (
     MODRM,
     NO_HANDLER,
     REGISTER_ONLY,
-    SLOTS,
-    SOURCE_OPCODE,
-    SOURCE_REG,
-    SOURCE_RM,
     STACK,
     Candidate,
 )
+from vmxon.engine.operand_classes import CLASS_BYTE, CLASS_NUMBER, SOURCE_OPCODE, SOURCE_REG, SOURCE_RM
 from vmxon.engine.places import DecodeTables
 from vmxon.isa.form import Immediate, Mandatory, Map, SizeRule
 from vmxon.isa.record import Prefix, Record
@@ -116,6 +111,12 @@ def decode(cpu: Cpu, pointer: u64, available: u64, rip: u64, record_address: u64
     return flow
 
 
+@inline
+def is_legacy_prefix(byte: int) -> bool:
+    """66, 67, F0, F2, F3 and the segment overrides."""
+    return byte & 0xFC == 0x64 or byte & 0xFC == 0xF0 and byte != 0xF1 or byte & 0xE7 == 0x26
+
+
 @microcode
 def read_prefixes(cpu: Cpu) -> None:
     """Legacy prefixes and REX; leaves the first opcode byte in `opcode`."""
@@ -150,7 +151,7 @@ def read_prefixes(cpu: Cpu) -> None:
         elif long and byte & 0xF0 == 0x40:
             rex = byte
             byte = take(cpu)
-            if byte == 0x66 or byte == 0x67 or byte & 0xFE == 0xF2 or byte == 0xF0 or byte & 0xFE == 0x64 or byte & 0xE7 == 0x26 or byte & 0xF0 == 0x40:
+            if is_legacy_prefix(byte) or byte & 0xF0 == 0x40:
                 # A REX prefix counts only right before the opcode.
                 rex = u64(0)
                 d.at = d.at - 1

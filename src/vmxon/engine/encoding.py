@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from vmxon.engine.handlers import Handler
 from vmxon.engine.hot import FLAT
+from vmxon.engine.operand_classes import SOURCE_REG, SOURCE_RM, operand_classes
 from vmxon.isa.form import Form, Immediate, Mandatory, Map, Opcode, SizeRule, parse_opcode
-from vmxon.isa.operands import FIXED
 from vmxon.isa.table import TABLE, Instruction
 from vmxon.microcode.layout import State, scalar
 from vmxon.microcode.types import u8, u16
@@ -23,10 +24,6 @@ MODES = {"16": 1, "32": 2, "64": 4}
 # Candidate.flags
 MODRM, MEMORY_ONLY, REGISTER_ONLY, LOCKABLE, STACK, BRANCH, MISSING, MOD_IGNORED = 1, 2, 4, 8, 16, 32, 64, 128
 """LOCKABLE: the destination is in memory. MOD_IGNORED: any ModRM byte names a register (MOV to and from CR and DR)."""
-
-# Where a register operand is named, in the low bits; its class above.
-SOURCE_NONE, SOURCE_REG, SOURCE_RM, SOURCE_OPCODE, SOURCE_VVVV = range(5)
-CLASS_WIDE, CLASS_BYTE, CLASS_NUMBER = 0, 16, 32
 
 
 class Candidate(State):
@@ -67,90 +64,6 @@ class Tables:
     mnemonics: list[str] = field(default_factory=list)
 
 
-def normalize(form: Form, opcode: Opcode) -> tuple[tuple[str, ...] | None, tuple[str, ...] | None, list[int]]:
-    """Operand classes of the register variant and of the memory variant (None where there is none), and the register sources."""
-    registers: list[int] = [0, 0, 0]
-    plain: list[str] = []
-    memory: list[str] = []
-    has_memory = has_register = False
-    taken = 0
-    for token in form.tokens:
-        if token in ("imm8", "imm16", "imm32", "imm"):
-            bits = "" if token == "imm" or (opcode.byte in (0x83, 0x6B) and opcode.map is Map.ONE_BYTE) else token[3:]
-            second = opcode.immediate is Immediate.WORD_BYTE and token == "imm8"
-            both = f"{'k' if second else 'i'}:{bits}"
-        elif token == "1":
-            both = "c:1"
-        elif token in FIXED:
-            both = f"f:{token}"
-        elif token in ("rel", "far"):
-            both = f"j:{token}"
-        elif token == "st":
-            both = "c:0"
-        elif token in ("moffs8", "moffs"):
-            memory.append(f"m:{token[5:]}")
-            has_memory = True
-            continue
-        elif token.startswith("m") and not token.startswith("mm"):
-            bits = token[1:] if token[1:] in ("8", "16", "32", "64", "128") else ""
-            memory.append(f"m:{bits}")
-            has_memory = True
-            continue
-        else:
-            is_third = token.endswith("v") and token != "v"
-            stem = token.removesuffix("v") if is_third else token
-            role = "t" if is_third else ("d", "s")[taken]
-            taken += 0 if is_third else 1
-            index = 2 if is_third else taken - 1
-            if stem.startswith("r/m") or stem.startswith("xmm/"):
-                width = stem[4:] if stem.startswith("xmm/") else stem[3:]
-                registers[index] = SOURCE_RM | _class(stem, width)
-                if stem.startswith("xmm/"):
-                    plain.append(f"{role}:x{width[1:]}")
-                    memory.append(f"m:x{width[1:]}")
-                else:
-                    bits = width if width in ("8", "16", "32", "64") else ""
-                    plain.append(f"{role}:{bits}")
-                    memory.append(f"m:{bits}")
-                has_memory = has_register = True
-                continue
-            if is_third:
-                source = SOURCE_VVVV
-            elif opcode.in_opcode:
-                source = SOURCE_OPCODE
-            elif opcode.digit is not None or stem in ("sti",):
-                source = SOURCE_RM
-            else:
-                source = SOURCE_REG
-            if stem in ("Sreg", "CR", "DR", "sti", "mm"):
-                registers[index] = source | CLASS_NUMBER
-                both = f"n:{stem}.{role}"
-            elif stem in ("xmm", "xmmrm"):
-                registers[index] = (SOURCE_RM if stem == "xmmrm" else source) | CLASS_NUMBER
-                both = f"{role}:x128"
-            else:
-                if stem in ("rm32", "rm64", "rm"):  # the register of ModRM.rm in a register-only form
-                    source, stem = SOURCE_RM, "r" + stem[2:]
-                width = stem[1:]
-                registers[index] = source | _class(stem, width)
-                both = f"{role}:{width if width in ('8', '16', '32', '64') else ''}"
-            if source == SOURCE_RM:
-                has_register = True
-        plain.append(both)
-        memory.append(both)
-    if has_memory and not has_register:
-        return None, tuple(memory), registers
-    if not has_memory:
-        return tuple(plain), None, registers
-    return tuple(plain), tuple(memory), registers
-
-
-def _class(stem: str, width: str) -> int:
-    if stem.startswith("xmm"):
-        return CLASS_NUMBER
-    return CLASS_BYTE if width == "8" else CLASS_WIDE
-
-
 def size_rule(form: Form) -> SizeRule:
     """The operand-size rule of a form."""
     if form.size in ("16", "32", "64"):
@@ -187,8 +100,6 @@ def operand_sizes(form: Form, rule: SizeRule) -> tuple[int, ...]:
 
 def is_sized(form: Form, instruction: Instruction, tokens: tuple[str, ...]) -> bool:
     """Whether the work depends on the operand size."""
-    import inspect
-
     if any(t.endswith(":") or t == "f:rAX" for t in tokens):
         return True
     if "form" in inspect.signature(instruction.meaning).parameters or instruction.stack:
@@ -230,7 +141,9 @@ class Builder:
 
     def _form(self, number: int, instruction: Instruction, form: Form) -> None:
         opcode = parse_opcode(form.opcode)
-        plain, memory, registers = normalize(form, opcode)
+        classes = operand_classes(form, opcode)
+        plain, memory = classes.variants
+        registers = classes.registers
         if instruction.stack and plain is not None and memory is not None:
             # The mode decides the handler of the register form too, so the two forms need slots of their own.
             self._candidate(number, instruction, form, opcode, (plain, None), registers)
@@ -301,9 +214,9 @@ class Builder:
             if tokens is None:
                 continue
             shared = bits if is_sized(form, instruction, tokens) else 32
-            if kind in ("b", "x") and not instruction.stack and instruction.mnemonic not in FLAT:
-                kind = "s"
-            slots[SIZES.index(bits) * 4 + kind_index] = self._handler(Handler(instruction, form, tokens, shared, kind))
+            flat = instruction.stack or instruction.mnemonic in FLAT
+            used = kind if flat or kind == "" else "s"
+            slots[SIZES.index(bits) * 4 + kind_index] = self._handler(Handler(instruction, form, tokens, shared, used))
 
     def _handler(self, handler: Handler) -> int:
         number = self.numbers.get(handler.name)

@@ -74,7 +74,7 @@ class GoldenModel:
             if line is not None:
                 node.lineno = node.end_lineno = numbers[line - 1]  # type: ignore[attr-defined]  # nodes with positions
         scope = dict(self.namespace)
-        exec(compile(tree, file, "exec"), scope)  # noqa: S102  our own translation of our own sources
+        exec(compile(tree, file, "exec"), scope)  # our own translation of our own sources
         return cast(Function, scope["function"])
 
     def run(self) -> None:

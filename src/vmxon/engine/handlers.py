@@ -119,7 +119,8 @@ class HandlerTranslator(Translator, BranchTarget):
 
     # Ways out.
     def _hot_values(self, emitter: LlvmEmitter) -> str:
-        values = [emitter.read(self.hot[name]).text if name in self.hot else "undef" for name in ("budget", "flag_result", "flag_auxiliary")]
+        order = ("budget", "flag_result", "flag_auxiliary")
+        values = [emitter.read(self.hot[name]).text if name in self.hot else "undef" for name in order]
         return f"i64 {values[0]}, i64 {values[1]}, i64 {values[2]}"
 
     def _finish(self, emitter: LlvmEmitter, flow: str) -> None:
@@ -233,12 +234,12 @@ def make_operand(token: str, handler: Handler, cpu: StateRef, record: StateRef, 
         bits, offset = FIXED[rest]
         return FixedRegister(cpu, record, unsigned(bits) if bits else sized, offset)
     if role == "n":
-        kind, _, which = rest.partition(".")
-        return NumberOperand(cpu, record, {"d": "destination", "s": "source"}[which])
+        return NumberOperand(cpu, record, {"d": "destination", "s": "source"}[rest.rpartition(".")[2]])
     if rest.startswith("x"):
         kind_bits = int(rest[1:])
         if handler.memory and role == "m":
-            return MemoryOperand(cpu, record, unsigned(kind_bits), handler.memory, modifies, kind_bits == 128 and not handler.form.unaligned)
+            aligned = kind_bits == 128 and not handler.form.unaligned
+            return MemoryOperand(cpu, record, unsigned(kind_bits), handler.memory, modifies, aligned)
         return XmmOperand(cpu, record, unsigned(min(kind_bits, 128)), field)
     width: IntType = unsigned(int(rest)) if rest else sized
     if role == "m":

@@ -1,7 +1,8 @@
 """What is worth compile time at the first start: flat handlers, and the code generator's effort.
 
-`FLAT` are the instructions whose memory forms get handlers of their own for flat addresses of 64-bit mode. All others use the segmented handler everywhere: it is right in every mode and a few host instructions longer. Each flat variant costs
-compile time at the first start; these are the instructions that make up more than 99 % of what kernels and programs execute.
+`FLAT` are the instructions whose memory forms get handlers of their own for flat addresses of 64-bit mode. All others use the
+segmented handler everywhere: it is right in every mode and a few host instructions longer. Each flat
+variant costs compile time at the first start; these are the instructions that compilers make most code of.
 """
 
 from __future__ import annotations

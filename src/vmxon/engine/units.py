@@ -94,7 +94,7 @@ class Translation:
         wanted = sorted(set(_REFERENCE.findall(body)) - defined)
         signatures = {s.name: s for s in self.program.signatures.values()}
         declarations = "\n".join(declaration(signatures[w]) for w in wanted)
-        return Unit(name, "\n".join([extra, declarations, body, PRELUDE]), cold)
+        return Unit(name, f"{extra}\n{declarations}\n{body}\n{PRELUDE}", cold)
 
     def _glue(self) -> str:
         names = [f'@"{handler.name}"' for handler in (UNDEFINED, TOO_LONG, MISSING, *self.tables.handlers)]

@@ -58,7 +58,8 @@ class Board:
         slots = [*drives, None, None, None, None][:4]
         self.ide = Ide(self.clock, (lines[14], lines[15]), slots)
         for device in (
-            self.pic, self.pit, self.keyboard, self.cmos, self.vga, self.uart, self.debug_console, self.debug_exit, self.post_code, self.ide,
+            self.pic, self.pit, self.keyboard, self.cmos, self.vga, self.uart,
+            self.debug_console, self.debug_exit, self.post_code, self.ide,
         ):  # fmt: skip
             device.connect(self.bus)
 

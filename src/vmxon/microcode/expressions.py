@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 _STATIC_BINARY: dict[type[ast.operator], Callable[..., object]] = {
     ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.BitAnd: operator.and_, ast.BitOr: operator.or_,
-    ast.BitXor: operator.xor, ast.LShift: operator.lshift, ast.RShift: operator.rshift, ast.FloorDiv: operator.floordiv, ast.Mod: operator.mod,
+    ast.BitXor: operator.xor, ast.LShift: operator.lshift, ast.RShift: operator.rshift, ast.FloorDiv: operator.floordiv,
+    ast.Mod: operator.mod,
 }  # fmt: skip
 _BINARY = {
     ast.Add: "add", ast.Sub: "sub", ast.Mult: "mul", ast.BitAnd: "and", ast.BitOr: "or", ast.BitXor: "xor",
@@ -36,6 +37,9 @@ _COMPARE = {ast.Eq: "eq", ast.NotEq: "ne", ast.Lt: "lt", ast.LtE: "le", ast.Gt: 
 _FOLD: dict[str, Callable[[int, int], int]] = {
     "add": operator.add, "sub": operator.sub, "mul": operator.mul, "and": operator.and_, "or": operator.or_, "xor": operator.xor,
     "shl": operator.lshift, "lshr": operator.rshift, "ashr": operator.rshift, "udiv": operator.floordiv, "urem": operator.mod,
+}  # fmt: skip
+_STATIC_UNARY: dict[type[ast.unaryop], Callable[..., object]] = {
+    ast.Not: operator.not_, ast.Invert: operator.invert, ast.USub: operator.neg, ast.UAdd: operator.pos,
 }  # fmt: skip
 _SHIFTS = ("shl", "lshr", "ashr")
 
@@ -106,7 +110,8 @@ class Expressions:
     _listcomp = _generatorexp
 
     def _joinedstr(self, node: ast.JoinedStr) -> object:
-        return "".join(str(self.evaluate(v.value)) if isinstance(v, ast.FormattedValue) else str(cast(ast.Constant, v).value) for v in node.values)
+        parts = (self.evaluate(v.value) if isinstance(v, ast.FormattedValue) else cast(ast.Constant, v).value for v in node.values)
+        return "".join(map(str, parts))
 
     def _attribute(self, node: ast.Attribute) -> object:
         owner = self.evaluate(node.value)
@@ -203,7 +208,7 @@ class Expressions:
         value = self.evaluate(node.operand)
         emitter = self.translator.emitter
         if not isinstance(value, Value):
-            return {ast.Not: operator.not_, ast.Invert: operator.invert, ast.USub: operator.neg, ast.UAdd: operator.pos}[type(node.op)](value)  # type: ignore[operator]  # whatever the static value supports
+            return _STATIC_UNARY[type(node.op)](value)
         if isinstance(node.op, ast.Not):
             if value.kind is not BOOL:
                 raise self.translator.error(node, f"not of {value.kind}: compare with 0")

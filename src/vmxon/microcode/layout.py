@@ -138,9 +138,10 @@ class State:
 if TYPE_CHECKING:
     from collections.abc import MutableSequence, Sequence
 
-    def scalar(kind: object) -> int: ...
-    def array(kind: object, count: int) -> MutableSequence[int]: ...
-    def structs(layout: type[T], count: int) -> Sequence[T]: ...
+    # To the type checker a member is what it reads as.
+    def scalar(kind: object) -> int: ...  # noqa: D103  documented below
+    def array(kind: object, count: int) -> MutableSequence[int]: ...  # noqa: D103  documented below
+    def structs(layout: type[T], count: int) -> Sequence[T]: ...  # noqa: D103  documented below
 else:
 
     def scalar(kind):

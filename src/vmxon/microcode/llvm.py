@@ -251,13 +251,15 @@ class LlvmEmitter:
     # Whole functions.
     def function(self, signature: Signature, results: list[Variable], dead: bool) -> str:
         """The text of an out-of-line function whose return values stand in `results`."""
-        names = ["%cpu" if not isinstance(kind, IntType) and index == 0 else f"%p{index}" for index, kind in enumerate(signature.parameters)]
+        kinds = enumerate(signature.parameters)
+        names = ["%cpu" if not isinstance(kind, IntType) and index == 0 else f"%p{index}" for index, kind in kinds]
         parameters = ", ".join(
             f"i{kind.bits} {name}" if isinstance(kind, IntType) else f"ptr {name}"
             for kind, name in zip(signature.parameters, names, strict=True)
         )
         kind = return_type(signature)
-        lines = [f'define {kind} @"{signature.name}"({parameters}) nounwind noinline {{', "entry:", *self.allocas, "br label %body", "body:"]
+        head = f'define {kind} @"{signature.name}"({parameters}) nounwind noinline {{'
+        lines = [head, "entry:", *self.allocas, "br label %body", "body:"]
         lines += self.lines
         if not dead:
             lines.append("br label %return")

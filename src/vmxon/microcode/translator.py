@@ -356,9 +356,8 @@ class Translator:
         values = value if isinstance(value, tuple) else () if value is None else (value,)
         if frame.inline_results is None:
             kinds = []
-            for part in values:
-                if isinstance(part, bool):
-                    part = self.emitter.const(BOOL, int(part))
+            for given in values:
+                part = self.emitter.const(BOOL, int(given)) if isinstance(given, bool) else given
                 if not isinstance(part, Value):
                     raise self.error(node, "an early return of an inline function must give typed values")
                 kinds.append(part.kind)
@@ -491,11 +490,9 @@ class Translator:
             if annotation_of(source, argument.annotation) is not None:
                 runtime.append(value)
             else:
-                if isinstance(value, Value) and value.number is not None:
-                    value = value.number
-                if isinstance(value, Value):
+                if isinstance(value, Value) and value.number is None:
                     raise self.error(node, f"{source.tree.name}: {argument.arg} must be known at compile time")
-                statics.append(value)
+                statics.append(value.number if isinstance(value, Value) else value)
         return runtime, statics
 
     def fault(self) -> None:

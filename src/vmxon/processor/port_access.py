@@ -5,11 +5,11 @@ from __future__ import annotations
 from vmxon.arch.flags import Rflags
 from vmxon.arch.segments import SystemType
 from vmxon.microcode import fault, load, microcode, u16, u32, u64
+from vmxon.processor.breakpoints import watch_port
 from vmxon.processor.descriptors import BUSY, KIND
 from vmxon.processor.exceptions import general_protection
 from vmxon.processor.memory import readable_system
 from vmxon.processor.segmentation import UNUSABLE, SegmentRules
-from vmxon.processor.breakpoints import watch_port
 from vmxon.processor.state import FaultKind, HostRequest, Segment
 from vmxon.processor.state import ProcessorState as Cpu
 

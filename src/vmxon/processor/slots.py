@@ -56,7 +56,7 @@ class Intercept(IntEnum):
 
 @slot
 def intercept(cpu: Cpu, what: int, qualification: u64) -> None:
-    """A `system` instruction asks whether it exits; `what` is a static Intercept. Takes the VM exit and abandons, or returns.
+    """A `system` instruction asks whether it exits; `what` is a static Intercept. Takes the exit and abandons, or returns.
 
     Called after #UD and privilege checks, before operands are read or anything is committed. For instructions whose exit reports
     VM-exit instruction information (memory or register operands), the caller passes through `intercept_with_information`.
@@ -65,12 +65,12 @@ def intercept(cpu: Cpu, what: int, qualification: u64) -> None:
 
 @slot
 def intercept_with_information(cpu: Cpu, what: int, qualification: u64, information: u32) -> None:
-    """The same, with the VM-exit instruction-information field (Vol. 3C §28.2.5 “Information for VM Exits Due to Instruction Execution”)."""
+    """The same, with the instruction-information field (Vol. 3C §28.2.5 “Information for VM Exits Due to Instruction Execution”)."""
 
 
 @slot
 def intercept_port(cpu: Cpu, port: u64, size: u64, qualification: u64, information: u32, linear: u64) -> None:
-    """IN, OUT, INS, OUTS at `port` with `size` bytes: I/O bitmaps or unconditional exiting. `linear` is the guest-linear address for INS/OUTS."""
+    """IN, OUT, INS, OUTS of `size` bytes: I/O bitmaps or unconditional exiting; `linear` is the guest-linear address of INS, OUTS."""
 
 
 @slot
@@ -103,13 +103,13 @@ def intercept_clts(cpu: Cpu) -> u64:
 
 @slot
 def intercept_lmsw(cpu: Cpu, source: u64, information: u64) -> u64:
-    """LMSW of `source` (16 bits); `information` = 0 for a register operand, else 1 | linear address << 1 is not used; gives the CR0 low word to load."""
+    """LMSW of `source` (16 bits): exits, or gives the low word of CR0 to load; `information` is 0 for a register operand."""
     return source
 
 
 @slot
 def intercept_task_switch(cpu: Cpu, selector: u64, source: u64) -> None:
-    """A task switch to `selector`; source as in the exit qualification: 0 CALL, 1 IRET, 2 JMP, 3 task gate in the IDT. Always exits in non-root."""
+    """A task switch to `selector`, always an exit in non-root; source as in its qualification: 0 CALL, 1 IRET, 2 JMP, 3 task gate."""
 
 
 @slot
@@ -119,7 +119,7 @@ def intercept_triple_fault(cpu: Cpu) -> None:
 
 @slot
 def intercept_external_interrupt(cpu: Cpu) -> u64:
-    """INTR is asserted and not blocked by MOV SS or activity: 0 deliver as usual (needs IF), 1 the exit was taken (root state is in place)."""
+    """INTR is asserted, not blocked by MOV SS or activity: 0 deliver as usual (needs IF), 1 the exit was taken (root state is there)."""
     return u64(0)
 
 

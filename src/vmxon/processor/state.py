@@ -78,7 +78,11 @@ class HostRequest(IntEnum):
     MSR_READ = 12
     MSR_WRITE = 13
     ENTRY_FAILED = 14
-    """A VM entry failed by a rule (cpu.vmx_broken_rule); only where cpu.vmx_notify asks for it."""
+    """A VM entry failed by a rule (cpu.vmx_broken_rule); only where cpu.vmx_notify asks for it, as for the next three."""
+    VM_ENTERED = 15
+    """A VM entry succeeded; request_value is 1 where it was VMRESUME."""
+    VM_EXITED = 16
+    INVEPT = 17
 
 
 class CodeSize(IntEnum):
@@ -429,7 +433,7 @@ class ProcessorState(State):
     vmx_iret = scalar(u8)
     """1 from an IRET that ended NMI blocking until it completes: exits report “NMI unblocking due to IRET”."""
     vmx_notify = scalar(u32)
-    """1 where Python wants to hear of entries that fail."""
+    """What Python wants to hear of: bit 0 entries that fail, bit 1 entries, exits and INVEPT."""
     vmx_broken_rule = scalar(u32)
     """Number of the entry rule that the last VM entry broke, counted from 1 over the rule book; 0 for none."""
     vmx_abort = scalar(u32)

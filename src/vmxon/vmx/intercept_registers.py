@@ -71,7 +71,7 @@ def cr_write(cpu: Cpu, register: int, value: u64, gpr: u64) -> u64:
 def cr3_target(cpu: Cpu, value: u64) -> bool:
     """The value is one of the CR3 targets that count."""
     count = read_field(cpu, VmcsField.CR3_TARGET_COUNT)
-    for number, field in enumerate(TARGETS):  # noqa: SIM110  any() is no microcode
+    for number, field in enumerate(TARGETS):
         if count > number and read_field(cpu, field) == value:
             return True
     return False

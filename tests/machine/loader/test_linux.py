@@ -55,7 +55,8 @@ def test_a_bzimage_gets_its_zero_page() -> None:
     assert (image.entry, image.esi) == (MIB, ZERO_PAGE)
     page = memory[ZERO_PAGE : ZERO_PAGE + 4096]
     assert page[0x202:0x206] == b"HdrS"
-    assert page[0x210] == 0xFF and page[0x211] & 1
+    assert page[0x210] == 0xFF
+    assert page[0x211] & 1
     command, disk, size = (struct.unpack_from("<I", page, at)[0] for at in (0x228, 0x218, 0x21C))
     assert memory[command : command + 14] == b"console=ttyS0\0"
     assert memory[disk : disk + size] == b"cpio" * 10

@@ -49,7 +49,8 @@ def load_bzimage(image: bytes, name: str, memory_size: int, command_line: str = 
     sectors = image[SETUP_HEADER] or 4
     kernel = image[(sectors + 1) * 512 :]
     if not kernel:
-        raise ImageError(f"ends at {len(image):#x}, before its kernel at {(sectors + 1) * 512:#x}", where=name, advice="the file is truncated")
+        start = (sectors + 1) * 512
+        raise ImageError(f"ends at {len(image):#x}, before its kernel at {start:#x}", where=name, advice="the file is truncated")
     (needed,) = struct.unpack_from("<I", image, 0x260)
     size = max(len(kernel), needed if version >= 0x020A else 0)
     if KERNEL + size > memory_size:

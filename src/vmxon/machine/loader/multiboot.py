@@ -134,7 +134,7 @@ def _by_addresses(image: bytes, name: str, memory_size: int, header: Header) -> 
 
 def _place_module(module: Module, taken: Sequence[MemoryWrite], memory_size: int) -> MemoryWrite:
     """The first free pages above the kernel."""
-    address = _free(len(module.data), max(LOWEST, max(write.end for write in taken)), taken, memory_size)
+    address = _free(len(module.data), max(LOWEST, *(write.end for write in taken)), taken, memory_size)
     if address + len(module.data) > memory_size:
         raise _too_small(module.name, "module", len(module.data), memory_size)
     return MemoryWrite(address, module.data, len(module.data))

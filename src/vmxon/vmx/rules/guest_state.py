@@ -363,7 +363,7 @@ def pdptes_in_memory_are_valid(entry: EntryView) -> bool:
     if not pae_guest(entry) or entry.has(SecondaryProcessorBased.enable_ept):
         return True
     table = entry.field(Field.GUEST_CR3) & 0xFFFF_FFE0
-    for index in range(4):  # noqa: SIM110  all() is no microcode
+    for index in range(4):
         if not pdpte_valid(entry, entry.quad(table + 8 * index)):
             return False
     return True
