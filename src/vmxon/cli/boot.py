@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import click
 
 from vmxon.cli.images import Program, find_program
-from vmxon.cli.options import MachineOptions, machine_options
+from vmxon.cli.options import MachineOptions, hints_option, machine_options
 from vmxon.cli.report import print_json
 from vmxon.errors import ExitStatus
 
@@ -20,12 +20,14 @@ class BootOptions:
     program: Program
     machine: MachineOptions
     count: int | None = None
+    hints: bool = False
 
 
 def start(options: BootOptions) -> int:
     """Build the machine, run it to its end, and answer the exit status of the process."""
     from vmxon.cli.console import GuestConsole, show_build_progress
     from vmxon.cli.entry_failures import explain_failures
+    from vmxon.cli.hints import record_hints
     from vmxon.cli.machines import find_model, open_drives
     from vmxon.machine.loader import load_files
     from vmxon.machine.pc import Limits, Pc
@@ -41,10 +43,15 @@ def start(options: BootOptions) -> int:
     pc.interactive = sys.stdin.isatty()
     pc.load(image)
     explain_failures(pc, program.kernel, sys.stderr)
+    history = record_hints(pc.processor, sys.stderr) if options.hints else None
+    if history is not None:
+        pc.record_guests(history)
     try:
         with console.attached(pc.board, pc.post):
             status = pc.run(Limits(machine.timeout, options.count))
     finally:
+        if history is not None:
+            history.hints()
         if machine.json:
             print_json((), sys.stdout, instructions=pc.processor.instructions, memory=pc.memory_hash())
     return ExitStatus.SUCCESS if status is None else status
@@ -52,11 +59,12 @@ def start(options: BootOptions) -> int:
 
 @click.command("boot", short_help="Start an image on the bare machine, VMX included.")
 @machine_options
+@hints_option
 @click.option(
     "--count", type=click.IntRange(min=1), metavar="N", help="Stop after this many instructions, with status 124."
 )
 def command(
-    *, kernel: str | None, modules: tuple[str, ...], append: str, machine: MachineOptions, count: int | None
+    *, kernel: str | None, modules: tuple[str, ...], append: str, machine: MachineOptions, hints: bool, count: int | None
 ) -> int:
     """Run a multiboot kernel on the bare machine with VMX, without the hypervisor.
 
@@ -64,4 +72,4 @@ def command(
     """
     if kernel is None:
         raise click.UsageError("boot needs --kernel: booting from a disk is not supported yet")
-    return start(BootOptions(find_program(kernel, append, modules), machine, count))
+    return start(BootOptions(find_program(kernel, append, modules), machine, count, hints))

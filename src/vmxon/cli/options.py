@@ -122,6 +122,10 @@ MACHINE_OPTIONS = (
     click.option("--json", "as_json", is_flag=True, help="Report as JSON on stdout; the console goes to stderr."),
 )
 
+hints_option = click.option(
+    "--hints", is_flag=True, help="Watch VM exits and entries for silent mistakes of the hypervisor; slower. Hints go to stderr."
+)
+
 
 def machine_options(function: Callable[..., int]) -> Callable[..., int]:
     """Give a command the options of a machine; it receives `kernel`, `modules`, `append` and the `machine`."""

@@ -10,7 +10,7 @@ from enum import Enum
 import click
 
 from vmxon.cli.images import Program, find_program
-from vmxon.cli.options import MachineOptions, machine_options
+from vmxon.cli.options import MachineOptions, hints_option, machine_options
 from vmxon.cli.report import ExitCount, print_exits, print_json
 
 
@@ -28,11 +28,13 @@ class RunOptions:
     """None: the bundled guest."""
     machine: MachineOptions
     paging: Paging = Paging.EPT
+    hints: bool = False
 
 
 def start(options: RunOptions) -> int:
     """Start the hypervisor and its guest, run to the end, and answer the exit status of the process."""
     from vmxon.cli.console import GuestConsole, show_build_progress
+    from vmxon.cli.hints import record_hints
     from vmxon.cli.machines import find_model, open_drives
     from vmxon.hypervisor.guest import bundled_guest
     from vmxon.hypervisor.virtual_machine import VirtualMachine
@@ -49,12 +51,16 @@ def start(options: RunOptions) -> int:
     console = GuestConsole(machine)
     guest = VirtualMachine(model, machine.memory, serial=console.serial, debug_console=console.debug_console, drives=drives)
     guest.interactive = sys.stdin.isatty()
+    history = record_hints(guest.root.processor, sys.stderr) if options.hints else None
+    guest.root.history = history
     guest.load(image)
     started = time.monotonic()
     try:
         with console.attached(guest.devices.board, guest.inbox.post):
             return guest.run(machine.timeout)
     finally:
+        if history is not None:
+            history.hints()
         exits = [ExitCount(*row) for row in guest.accounting.rows()]
         if machine.json:
             seconds = time.monotonic() - started
@@ -67,6 +73,7 @@ def start(options: RunOptions) -> int:
 @click.command("run", short_help="Run an operating system as a guest of the hypervisor.")
 @click.argument("image", required=False)
 @machine_options
+@hints_option
 @click.option(
     "--paging",
     type=click.Choice([paging.value for paging in Paging]),
@@ -82,6 +89,7 @@ def command(
     append: str,
     machine: MachineOptions,
     paging: str,
+    hints: bool,
 ) -> int:
     """Run an operating system as a guest of the hypervisor; IMAGE is short for --kernel IMAGE.
 
@@ -93,4 +101,4 @@ def command(
     if guest is None and (modules or append):
         raise click.UsageError("--initrd and --append need a --kernel: the bundled guest takes neither")
     program = None if guest is None else find_program(guest, append, modules)
-    return start(RunOptions(program, machine, Paging(paging)))
+    return start(RunOptions(program, machine, Paging(paging), hints))

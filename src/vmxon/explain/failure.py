@@ -45,6 +45,8 @@ class FieldState:
             return "never written since VMCLEAR"
         if self.writer is None:
             return ""
+        if self.writer.program:
+            return f"written by {self.writer.program}, instruction {self.writer.number:,}"
         symbol = f" {self.symbol}" if self.symbol else ""
         return f"written at RIP {self.writer.rip:#x}{symbol}, instruction {self.writer.number:,}"
 
@@ -218,7 +220,7 @@ def _state(record: EntryRecord, which: VmcsField, resolve: Resolver | None) -> F
     value = record.fields[which]
     layout = layout_of(which, record.fields)
     writer = record.writers.get(which) if record.writers is not None else None
-    symbol = resolve(writer.rip) if resolve and writer else None
+    symbol = (writer.program or (resolve(writer.rip) if resolve else None)) if writer else None
     unwritten = record.writers is not None and writer is None
     found = parts(layout, value) if layout else ()
     return FieldState(which, value, brief(which, value, record.fields), found, writer, symbol, unwritten)

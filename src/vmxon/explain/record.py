@@ -89,6 +89,8 @@ class Writer:
 
     rip: int
     number: int
+    program: str = ""
+    """Who ran it, where that is no code at RIP: “the Python program at guest.py:12”."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from vmxon.arch.flags import Rflags
 from vmxon.devices.disk import AtaDrive
 from vmxon.errors import GuestStopped, TimedOut, TripleFault, UnsupportedInstruction
 from vmxon.machine.board import EPOCH, Board, Sinks
+from vmxon.machine.guest_history import GuestHistory
 from vmxon.machine.loader import BootImage
 from vmxon.machine.modes import enter_flat_32
 from vmxon.machine.pace import Pace
@@ -23,7 +24,7 @@ from vmxon.processor.state import HostRequest
 from vmxon.vmx.controls import PinBased
 from vmxon.vmx.fields import VmcsField
 from vmxon.vmx.preemption import expiry_tick
-from vmxon.vmx.state import Operation, active_vmcss
+from vmxon.vmx.state import NOTIFY_FAILURES, NOTIFY_SWITCHES, Operation, active_vmcss
 
 SLICE = 20_000_000
 """Longest stretch of native code, in instructions: how long Ctrl-C and keys may wait."""
@@ -223,7 +224,18 @@ class Pc:
     def on_entry_failure(self, listener: Callable[[], None]) -> None:
         """Have `listener` called after each VM entry that a rule of the rule book stopped, the VMCS still current."""
         self.services[HostRequest.ENTRY_FAILED] = listener
-        self.state.vmx_notify = 1
+        self.state.vmx_notify |= NOTIFY_FAILURES
+
+    def record_guests(self, history: GuestHistory) -> None:
+        """Have `history` hear of each VM entry, VM exit and INVEPT; the machine runs much slower then."""
+
+        def entered() -> None:
+            history.entered(history.next_entry(first=not self.state.request_value))
+
+        self.services[HostRequest.VM_ENTERED] = entered
+        self.services[HostRequest.VM_EXITED] = history.exited
+        self.services[HostRequest.INVEPT] = history.invept
+        self.state.vmx_notify |= NOTIFY_SWITCHES
 
     def _leave(self, value: int) -> None:
         self.exit_value = value

@@ -22,8 +22,10 @@ from vmxon.arch.exceptions import Vector
 from vmxon.arch.models import MODELS
 from vmxon.arch.msr_vmx import VmxMisc
 from vmxon.errors import ConfigurationError, GuestStopped, UnsupportedInstruction
+from vmxon.machine.entry_failure import FailedEntry, PythonLines
+from vmxon.machine.guest_history import GuestHistory
 from vmxon.machine.identity import SCRATCH, STACK, STACK_TOP, build_identity
-from vmxon.machine.outcome import Exited, FailedInvalid, FailedValid, Faulted, Outcome, Succeeded, broken_rule
+from vmxon.machine.outcome import EXIT_FIELDS, Exited, FailedInvalid, FailedValid, Faulted, Outcome, Succeeded, broken_rule
 from vmxon.machine.processor import Processor
 from vmxon.machine.sizes import parse_size
 from vmxon.microcode.layout import member_offset
@@ -46,25 +48,20 @@ PIN, TIMER = (field_offset(field) // 8 for field in (VmcsField.PIN_BASED_VM_EXEC
 MISC = 0x485
 SLICE = 20_000_000
 """Longest stretch of native code, in instructions: how long Ctrl-C may wait."""
-EXIT_FIELDS = (
-    VmcsField.EXIT_REASON,
-    VmcsField.EXIT_QUALIFICATION,
-    VmcsField.VM_EXIT_INSTRUCTION_LENGTH,
-    VmcsField.GUEST_RIP,
-    VmcsField.GUEST_PHYSICAL_ADDRESS,
-    VmcsField.VM_EXIT_INTERRUPTION_INFORMATION,
-)
+ENTRY_ERRORS = (InstructionError.ENTRY_CONTROLS, InstructionError.ENTRY_HOST_STATE)
 LONGEST_BATCH = 64
 
 
 class RootProcessor:
     """The root-mode face of a `Processor`; memory below `free` is its own (page and descriptor tables, operands)."""
 
-    def __init__(self, processor: Processor, *, batched: bool = True) -> None:
+    def __init__(self, processor: Processor, *, batched: bool = True, hints: bool = False) -> None:
         self.processor = processor
         self.batched = batched
         """False: `fields` and `set_fields` run one VMREAD or VMWRITE for each field, as a program in assembly would."""
         self.engine, self.state = processor.engine, processor.state
+        self.lines = PythonLines(__file__, PYTHON_RIP)
+        self.history = GuestHistory(processor) if hints else None
         self.free = build_identity(processor, PYTHON_RIP)
         arena = self.engine.arena
         self._code = arena.part("python_code", 16)
@@ -200,8 +197,13 @@ class RootProcessor:
             return FailedInvalid(name)
         if flags & ZERO:
             (number,) = self.fields((VmcsField.VM_INSTRUCTION_ERROR,))
-            return FailedValid(name, InstructionError(number), broken_rule(self.state.vmx_broken_rule))
+            error = InstructionError(number)
+            return FailedValid(name, error, *self._failed_entry()) if error in ENTRY_ERRORS else FailedValid(name, error)
         return None
+
+    def _failed_entry(self) -> tuple[str, FailedEntry]:
+        """The rule that an entry broke, and what is needed to explain it."""
+        return broken_rule(self.state.vmx_broken_rule), FailedEntry(self.processor, self.lines)
 
     def _pointer(self, name: str, code: bytes, address: int) -> Outcome:
         """An instruction whose operand is a pointer in memory."""
@@ -238,7 +240,9 @@ class RootProcessor:
 
     def vmwrite(self, field: int, value: int) -> Outcome:
         """Set a field of the current VMCS."""
-        return self._plain("VMWRITE", b"\x0f\x79\xc1", rax=field, rcx=value)
+        outcome = self._plain("VMWRITE", b"\x0f\x79\xc1", rax=field, rcx=value)
+        self.lines.note(self.state.vmcs_pointer, (field,), self.processor.ticks)
+        return outcome
 
     def vmlaunch(self) -> Outcome:
         """Enter the guest of the current VMCS for the first time; comes back with the VM exit that ends its run."""
@@ -254,12 +258,20 @@ class RootProcessor:
             return failed
         word, qualification, length, rip, physical, interruption = self.fields(EXIT_FIELDS)
         reason = ExitReasonWord(word)
-        rule = broken_rule(self.state.vmx_broken_rule) if reason.entry_failed else ""
-        return Exited(name, reason, qualification, length, rip, physical, interruption, rule)
+        by_rule = reason.entry_failed and self.state.vmx_broken_rule
+        return Exited(name, reason, qualification, length, rip, physical, interruption, *(self._failed_entry() if by_rule else ()))
 
     def enter(self, name: str = "VMRESUME", code: bytes = b"\x0f\x01\xc3") -> Outcome | None:
         """VMLAUNCH or VMRESUME whose exit the caller reads from the VMCS; how it failed, None after a VM exit."""
-        return self._run(name, code, self._budget_of_entry()) or self._verdict(name, self.processor.rflags)
+        history = self.history
+        if history is None:
+            return self._run(name, code, self._budget_of_entry()) or self._verdict(name, self.processor.rflags)
+        entry = history.next_entry(first=name == "VMLAUNCH")
+        failed = self._run(name, code, self._budget_of_entry()) or self._verdict(name, self.processor.rflags)
+        if failed is None and not self.fields((VmcsField.EXIT_REASON,))[0] >> 31:
+            history.entered(entry)
+            history.exited()
+        return failed
 
     def _budget_of_entry(self) -> int:
         """Up to the instruction at which the preemption timer may expire, which starts with the entry."""
@@ -275,7 +287,10 @@ class RootProcessor:
     def invept(self, kind: int, eptp: int = 0) -> Outcome:
         """Forget translations that came through EPT."""
         self.write(SCRATCH, struct.pack("<QQ", eptp, 0))
-        return self._plain("INVEPT", b"\x66\x0f\x38\x80\x08", rax=SCRATCH, rcx=kind)
+        outcome = self._plain("INVEPT", b"\x66\x0f\x38\x80\x08", rax=SCRATCH, rcx=kind)
+        if self.history is not None and outcome.succeeded:
+            self.history.invept()
+        return outcome
 
     def invvpid(self, kind: int, vpid: int = 0, linear: int = 0) -> Outcome:
         """Forget translations that are tagged with a VPID."""
@@ -308,6 +323,8 @@ class RootProcessor:
                 self._write_one(pairs[at], pairs[at + 1])
             return
         count = len(pairs)
+        if self.history is not None:
+            self.lines.note(self.state.vmcs_pointer, pairs[::2], self.processor.ticks)
         self._table[:count] = pairs  # type: ignore[call-overload]  # ctypes takes any sequence
         written = self.engine.call("write_fields", self._table_address, count // 2)
         if written != count // 2:
@@ -372,12 +389,12 @@ class RootProcessor:
         return values
 
 
-def bare_processor(memory: str | int = "16M", model: str = "max") -> RootProcessor:
-    """A processor after RESET in 64-bit mode, with identity page tables in memory of its own, and no devices.
+def bare_processor(memory: str | int = "16M", model: str = "max", *, hints: bool = False) -> RootProcessor:
+    """A processor after RESET in 64-bit mode, with identity page tables in its own memory, no devices, and `history` if `hints`.
 
     Raises:
         ConfigurationError: no such model, or too little memory.
     """
     if model not in MODELS:
         raise ConfigurationError(f"no processor model {model!r}", expected=", ".join(MODELS))
-    return RootProcessor(Processor(MODELS[model], parse_size(memory)))
+    return RootProcessor(Processor(MODELS[model], parse_size(memory)), hints=hints)

@@ -25,7 +25,7 @@ from vmxon.vmx.msr_area import load_msr_area
 from vmxon.vmx.preemption import start_timer
 from vmxon.vmx.results import fail_invalid, fail_valid
 from vmxon.vmx.rules import Area
-from vmxon.vmx.state import Operation, VmcsCache, has_vmcs, read_field
+from vmxon.vmx.state import NOTIFY_FAILURES, NOTIFY_SWITCHES, Operation, VmcsCache, has_vmcs, read_field
 
 MOV_SS_BLOCKING, NMI_BLOCKING = 2, 8
 CLEAR, LAUNCHED = 0, 1
@@ -69,6 +69,9 @@ def enter(cpu: Cpu, expected: u64) -> None:
         abandon(cpu)
     cache = VmcsCache(cpu.vmcs)
     cache.launched = u64(LAUNCHED)
+    if cpu.vmx_notify & NOTIFY_SWITCHES != 0:
+        cpu.request = u32(HostRequest.VM_ENTERED)
+        cpu.request_value = expected
     start_guest(cpu)
     abandon(cpu)
 
@@ -77,7 +80,7 @@ def enter(cpu: Cpu, expected: u64) -> None:
 def note_failure(cpu: Cpu, broken: int) -> None:
     """Remember the broken rule, and have Python explain it where it listens."""
     cpu.vmx_broken_rule = broken
-    if cpu.vmx_notify != 0:
+    if cpu.vmx_notify & NOTIFY_FAILURES != 0:
         cpu.request = u32(HostRequest.ENTRY_FAILED)
 
 

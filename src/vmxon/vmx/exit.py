@@ -7,6 +7,7 @@ from typing import NoReturn
 from vmxon.arch.flags import Rflags
 from vmxon.microcode import inline, microcode, u8, u32, u64
 from vmxon.processor.exceptions import abandon
+from vmxon.processor.state import HostRequest
 from vmxon.processor.state import ProcessorState as Cpu
 from vmxon.vmx.events import EventType, ExitInterruption
 from vmxon.vmx.exit_load import load_host_state
@@ -15,7 +16,7 @@ from vmxon.vmx.exit_save import save_guest_state
 from vmxon.vmx.fields import VmcsField
 from vmxon.vmx.msr_area import load_msr_area, store_msr_area
 from vmxon.vmx.physical import write_physical
-from vmxon.vmx.state import Operation, read_field, write_field
+from vmxon.vmx.state import NOTIFY_SWITCHES, Operation, read_field, write_field
 
 VALID = ExitInterruption.valid.mask
 HAS_CODE = ExitInterruption.error_code_valid.mask
@@ -57,6 +58,8 @@ def vm_exit(cpu: Cpu, reason: u32, qualification: u64, interruption: u32) -> Non
         return
     by_nmi = reason == ExitReason.EXCEPTION_OR_NMI and interruption >> KIND & 7 == EventType.NMI
     land(cpu, by_nmi)
+    if cpu.vmx_notify & NOTIFY_SWITCHES != 0:
+        cpu.request = u32(HostRequest.VM_EXITED)
 
 
 @microcode

@@ -10,6 +10,7 @@ from vmxon.microcode import inline, load, microcode, u32, u64
 from vmxon.processor.exceptions import undefined_opcode
 from vmxon.processor.memory import readable
 from vmxon.processor.segmentation import canonical
+from vmxon.processor.state import HostRequest
 from vmxon.processor.state import ProcessorState as Cpu
 from vmxon.processor.tlb import SPACES, drop_ept, drop_second_stage, drop_vpid, select_space
 from vmxon.vmx.check import machine_view
@@ -25,7 +26,7 @@ from vmxon.vmx.operands import memory_information, register_number
 from vmxon.vmx.physical import read_quad
 from vmxon.vmx.results import fail, succeed
 from vmxon.vmx.rules.execution import eptp_valid
-from vmxon.vmx.state import read_field, write_field
+from vmxon.vmx.state import NOTIFY_SWITCHES, read_field, write_field
 
 EPT_CAPABILITIES = 0x48C - 0x480
 RAX, RCX = 0, 1
@@ -95,6 +96,8 @@ def invalidate_ept(cpu: Cpu, number: u64, eptp: u64) -> None:
         drop_second_stage(cpu)
     select_space(cpu)
     succeed(cpu)
+    if cpu.vmx_notify & NOTIFY_SWITCHES != 0:
+        cpu.request = u32(HostRequest.INVEPT)
 
 
 @instruction(

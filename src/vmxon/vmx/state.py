@@ -20,6 +20,8 @@ FIELDS = len(SLOTS)
 ALL_ONES = (1 << 64) - 1
 NO_VMCS = ALL_ONES
 """The current-VMCS pointer where there is no current VMCS."""
+NOTIFY_FAILURES, NOTIFY_SWITCHES = 1, 2
+"""Bits of cpu.vmx_notify: Python hears of entries that fail; of entries, exits and INVEPT."""
 
 
 class Operation(IntEnum):
