@@ -155,7 +155,8 @@ class GuestHistory:
         return {which: 0 if values is None else values[which.slot] for which in FIELDS}
 
     def _registers(self) -> tuple[int, ...]:
-        return tuple(self.processor.state.gpr[:16])
+        gpr = self.processor.state.gpr
+        return tuple(gpr[number] for number in range(16))
 
     def _events(self) -> deque[Event]:
         return self.histories.setdefault(self.processor.state.vmcs_pointer, deque(maxlen=KEPT))
