@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from vmxon.engine.decoder import ENDS_BLOCK, TRUNCATED, decode
+from vmxon.engine.decode_operands import ENDS_BLOCK
+from vmxon.engine.decoder import TRUNCATED, decode
 from vmxon.engine.places import JUMP_ENTRIES, TABLE_ENTRIES
 from vmxon.isa.record import Record
 from vmxon.microcode import inline, load, microcode, store, u8, u64
