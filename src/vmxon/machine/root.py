@@ -17,6 +17,7 @@ from __future__ import annotations
 import ctypes
 import struct
 from collections.abc import Sequence
+from typing import Protocol
 
 from vmxon.arch.exceptions import Vector
 from vmxon.arch.models import MODELS
@@ -50,6 +51,16 @@ SLICE = 20_000_000
 """Longest stretch of native code, in instructions: how long Ctrl-C may wait."""
 ENTRY_ERRORS = (InstructionError.ENTRY_CONTROLS, InstructionError.ENTRY_HOST_STATE)
 LONGEST_BATCH = 64
+
+
+class PhysicalBus(Protocol):
+    """What answers at physical addresses outside memory."""
+
+    def read(self, address: int, size: int) -> int:
+        """The value that a load of `size` bytes finds; ones where nothing is."""
+
+    def write(self, address: int, size: int, value: int) -> None:
+        """A store."""
 
 
 class RootProcessor:
@@ -117,10 +128,12 @@ class RootProcessor:
             case HostRequest.MEMORY_READ:
                 if (count := state.memory_latch_count) >= len(state.memory_latch_address):
                     raise GuestStopped("one instruction reads more than 64 bytes outside memory", where=self.place())
-                state.memory_latch_address[count], state.memory_latch_value[count] = state.request_address, NOWHERE
+                value = NOWHERE if self.bus is None else self.bus.read(state.request_address, state.request_size) & NOWHERE
+                state.memory_latch_address[count], state.memory_latch_value[count] = state.request_address, value
                 state.memory_latch_count = count + 1
             case HostRequest.MEMORY_WRITE:
-                pass
+                if self.bus is not None:
+                    self.bus.write(state.request_address, state.request_size, state.request_value)
             case HostRequest.ROOT:
                 return self._step_over()
             case HostRequest.HALT:
@@ -369,6 +382,22 @@ class RootProcessor:
     def write_cr(self, number: int, value: int) -> Outcome:
         """Set a control register."""
         return self._unflagged("MOV to CR", bytes((0x0F, 0x22, 0xC0 | number << 3)), value)
+
+    def read_dr(self, number: int) -> Outcome:
+        """A debug register."""
+        return self._unflagged("MOV from DR", bytes((0x0F, 0x21, 0xC0 | number << 3)), 0)
+
+    def write_dr(self, number: int, value: int) -> Outcome:
+        """Set a debug register."""
+        return self._unflagged("MOV to DR", bytes((0x0F, 0x23, 0xC0 | number << 3)), value)
+
+    def fxsave(self, address: int) -> Outcome:
+        """Store x87 and SSE registers to 512 bytes of memory, aligned to 16."""
+        return self._unflagged("FXSAVE64", b"\x48\x0f\xae\x00", address)
+
+    def fxrstor(self, address: int) -> Outcome:
+        """Load x87 and SSE registers."""
+        return self._unflagged("FXRSTOR64", b"\x48\x0f\xae\x08", address)
 
     def _unflagged(self, name: str, code: bytes, value: int) -> Outcome:
         saved = self.registers.tobytes()
