@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import io
+import json
 import re
+import subprocess
+import sys
 from typing import cast
 
 import llvmlite.binding as llvm
@@ -14,20 +17,26 @@ from elftools.elf.sections import SymbolTableSection
 TRIPLES = {16: "i386-unknown-none-elf", 32: "i386-unknown-none-elf", 64: "x86_64-unknown-none-elf"}
 
 
+HEADER_LINES = 3
+"""Lines that go in front of the text."""
+
+
 class AssemblyError(ValueError):
     """Assembly text that LLVM refuses."""
 
 
 def assemble(text: str, bits: int = 64, origin: int = 0) -> bytes:
-    """Machine code of a self-contained text, as if placed at `origin`; Intel syntax, one `.text` section.
+    """Machine code of a self-contained text of our own, as if placed at `origin`; Intel syntax, one `.text` section.
+
+    Where the syntax is wrong, LLVM ends the whole process; `assemble_apart` is for texts that may be wrong.
 
     Raises:
-        AssemblyError: LLVM refuses the text, or it refers to something outside.
+        AssemblyError: the text refers to something outside.
     """
     llvm.initialize_all_targets()
     llvm.initialize_all_asmprinters()
     llvm.initialize_native_asmparser()
-    header = ".intel_syntax noprefix\n.text\n" + (f".code{bits}\n" if bits != 64 else ".code64\n")
+    header = f".intel_syntax noprefix\n.text\n.code{bits}\n"
     lines = "\n".join(f'module asm "{_escaped(line)}"' for line in (header + text).splitlines())
     triple = TRIPLES[bits]
     try:
@@ -43,6 +52,23 @@ def assemble(text: str, bits: int = 64, origin: int = 0) -> bytes:
     if isinstance(relocations, RelocationSection):
         _relocate(elf, code, relocations, origin, bits)
     return bytes(code)
+
+
+def assemble_apart(text: str, bits: int = 64, origin: int = 0) -> bytes:
+    """The same in a process of its own, for texts of users.
+
+    Raises:
+        AssemblyError: LLVM refuses the text, with its line and what it says; or the text refers to something outside.
+    """
+    job = json.dumps({"text": text, "bits": bits, "origin": origin})
+    command = [sys.executable, "-m", "vmxon.machine.assembler"]
+    done = subprocess.run(command, input=job, capture_output=True, text=True, check=False)
+    if done.returncode == 0:
+        return bytes.fromhex(done.stdout)
+    said = re.search(r"<inline asm>:(\d+):\d+: error: (.*)", done.stderr) or re.search(r"<inline asm>:(\d+):\d+: (.*)", done.stderr)
+    if said is not None:
+        raise AssemblyError(f"line {int(said[1]) - HEADER_LINES}: {said[2]}")
+    raise AssemblyError(done.stderr.strip().splitlines()[-1] if done.stderr.strip() else f"the assembler ended with {done.returncode}")
 
 
 def _escaped(line: str) -> str:
@@ -69,3 +95,17 @@ def _relocate(elf: ELFFile, code: bytearray, relocations: RelocationSection, ori
         addend = entry["r_addend"] if entry.is_RELA() else int.from_bytes(code[at : at + size], "little", signed=True)
         value = base + addend - (origin + at if (wide, kind) in RELATIVE else 0)
         code[at : at + size] = (value & (1 << 8 * size) - 1).to_bytes(size, "little")
+
+
+def main() -> None:
+    """Assemble the job on standard input; the machine code goes out in hexadecimal."""
+    job = json.load(sys.stdin)
+    try:
+        code = assemble(job["text"], job["bits"], job["origin"])
+    except AssemblyError as error:
+        sys.exit(str(error))
+    sys.stdout.write(code.hex())
+
+
+if __name__ == "__main__":
+    main()
