@@ -73,6 +73,8 @@ class RootProcessor:
         self.engine, self.state = processor.engine, processor.state
         self.lines = PythonLines(__file__, PYTHON_RIP)
         self.history = GuestHistory(processor) if hints else None
+        self.bus: PhysicalBus | None = None
+        """None: outside memory, reads give ones and writes are lost."""
         self.free = build_identity(processor, PYTHON_RIP)
         arena = self.engine.arena
         self._code = arena.part("python_code", 16)
