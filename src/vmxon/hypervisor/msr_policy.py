@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from vmxon.hypervisor.guest_time import GuestTime
 from vmxon.hypervisor.vmcs import Bitmaps
 from vmxon.machine.root import RootProcessor
-from vmxon.vmx.fields import VmcsField as Field
 
 PASSED = (
     *(0x174, 0x175, 0x176),  # IA32_SYSENTER_CS, _ESP, _EIP
@@ -12,7 +12,7 @@ PASSED = (
     *(0xC000_0080, 0xC000_0081, 0xC000_0082, 0xC000_0083, 0xC000_0084),  # EFER, STAR, LSTAR, CSTAR, FMASK
     *(0xC000_0100, 0xC000_0101, 0xC000_0102, 0xC000_0103),  # FS_BASE, GS_BASE, KERNEL_GS_BASE, TSC_AUX
 )
-"""The VMCS switches some of these; the others belong to the one guest, since the hypervisor does not use them."""
+"""The VMCS switches some of these, MSR lists the others: `live_state.LIVE_MSRS`."""
 TSC = 0x10
 CONSTANTS = {0x17: 0, 0x1B: 0xFEE0_0900, 0x8B: 0, 0x1A0: 0x1801, 0xC001_001F: 0, 0x10A: 0}
 """IA32_PLATFORM_ID, IA32_APIC_BASE, IA32_BIOS_SIGN_ID, IA32_MISC_ENABLE, …: read-only, writes of the same value pass."""
@@ -24,8 +24,8 @@ HIGH, HIGH_BITMAP, WRITE_BITMAPS = 0xC000_0000, 1024, 2048
 class MsrPolicy:
     """Decides on RDMSR and WRMSR; `None` and False stand for #GP(0)."""
 
-    def __init__(self, root: RootProcessor, bitmaps: Bitmaps) -> None:
-        self.root = root
+    def __init__(self, root: RootProcessor, bitmaps: Bitmaps, time: GuestTime) -> None:
+        self.root, self.time = root, time
         for msr in PASSED:
             self._open(bitmaps.msr, msr)
 
@@ -39,13 +39,12 @@ class MsrPolicy:
     def read(self, msr: int) -> int | None:
         """The value that the guest reads."""
         if msr == TSC:
-            (offset,) = self.root.fields((Field.TSC_OFFSET,))
-            return self.root.time + offset & (1 << 64) - 1
+            return self.time.counter
         return CONSTANTS.get(msr)
 
     def write(self, msr: int, value: int) -> bool:
         """Take a write; False where it is refused."""
         if msr == TSC:
-            self.root.set_fields(Field.TSC_OFFSET, value - self.root.time & (1 << 64) - 1)
+            self.time.set_counter(value)
             return True
         return msr in IGNORED or CONSTANTS.get(msr) == value

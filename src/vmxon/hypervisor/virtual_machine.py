@@ -10,33 +10,32 @@ from vmxon.arch.flags import Rflags
 from vmxon.devices.disk import AtaDrive
 from vmxon.errors import GuestStopped, TimedOut
 from vmxon.hypervisor.accounting import Accounting
-from vmxon.hypervisor.bring_up import enter_vmx_operation
 from vmxon.hypervisor.cpuid_policy import CpuidPolicy
 from vmxon.hypervisor.devices import GuestDevices
 from vmxon.hypervisor.dispatch import Dispatcher
 from vmxon.hypervisor.exits import RawExit
 from vmxon.hypervisor.guest_memory import GuestMemory
+from vmxon.hypervisor.guest_time import GuestTime
+from vmxon.hypervisor.host import Host
 from vmxon.hypervisor.hypercall import Hypercall
 from vmxon.hypervisor.inbox import Inbox
 from vmxon.hypervisor.injection import Injector
+from vmxon.hypervisor.live_state import LiveState
 from vmxon.hypervisor.loader import Loader
 from vmxon.hypervisor.msr_policy import MsrPolicy
-from vmxon.hypervisor.page_manager import PAGE, PageManager
+from vmxon.hypervisor.page_manager import PAGE
 from vmxon.hypervisor.registers import GuestRegisters
 from vmxon.hypervisor.vmcs import new_bitmaps, new_vmcs, write_controls, write_guest_state, write_host_state
 from vmxon.machine.loader import BootImage
 from vmxon.machine.outcome import Outcome
 from vmxon.machine.pace import NANOSECONDS, Pace
-from vmxon.machine.processor import Processor
-from vmxon.machine.root import RootProcessor
 from vmxon.vmx.fields import VmcsField as Field
 
 HYPERVISOR_MEMORY = 4 << 20
-TIMER_SHIFT = 5
-"""The preemption timer counts once in 32 ticks; IA32_VMX_MISC[4:0] of every model that has it."""
-LONGEST_RUN = 20_000_000
+SLICE = 20_000_000
 """Ticks after which the guest is interrupted in any case: how long Ctrl-C, keys and --timeout may wait."""
 LONGEST_SLEEP = 1.0
+NEVER = 1 << 62
 BLOCKED_BY_STI_OR_MOV_SS = 3
 EXIT_FIELDS = (
     Field.EXIT_REASON,
@@ -58,7 +57,7 @@ def machine_memory(guest: int) -> int:
 
 
 class VirtualMachine:
-    """One guest with one processor; `inbox` takes calls from other threads."""
+    """One guest with one processor, alone on a host of its own or one of several; `inbox` takes calls from other threads."""
 
     def __init__(
         self,
@@ -70,17 +69,23 @@ class VirtualMachine:
         drives: Sequence[AtaDrive | None] = (),
         pace: Pace | None = None,
         batched: bool = True,
+        host: Host | None = None,
     ) -> None:
         self.pace = pace or Pace()
-        self.root = root = RootProcessor(Processor(model, machine_memory(memory_size)), batched=batched)
-        self.pages = PageManager(root.processor.engine.memory_size, root.free)
-        enter_vmx_operation(root, self.pages)
+        self.host = host = host or Host(model, machine_memory(memory_size), batched=batched)
+        self.root, self.pages = host.root, host.pages
+        root = self.root
+        self.time = GuestTime(root)
         self.memory = GuestMemory(root, self.pages, memory_size)
-        bitmaps = new_bitmaps(root, self.pages)
+        self.bitmaps = bitmaps = new_bitmaps(root, self.pages)
+        host.vacate()
         self.vmcs = new_vmcs(root, self.pages)
-        write_controls(root, bitmaps, self.memory.address_space.pointer)
+        self.vpid = host.new_vpid()
+        write_controls(root, bitmaps, self.memory.address_space.pointer, self.vpid)
         write_host_state(root)
         write_guest_state(root)
+        self.live = LiveState.new(root, self.pages)
+        host.settle(self)
         self.registers = GuestRegisters(root)
         self.devices = GuestDevices(
             root,
@@ -101,13 +106,13 @@ class VirtualMachine:
             devices=self.devices,
             injector=self.injector,
             cpuid=CpuidPolicy(root, self.pace.rate // 1000),
-            msrs=MsrPolicy(root, bitmaps),
+            msrs=MsrPolicy(root, bitmaps, self.time),
             hypercall=Hypercall(
                 self.memory,
                 self.registers,
                 put=debug_console,
                 leave=self._leave,
-                now=lambda: self.pace.time_of(root.time),
+                now=lambda: self.pace.time_of(self.time.now),
             ),
             halt=self._halt,
         )
@@ -116,6 +121,7 @@ class VirtualMachine:
         self.interactive = False
         """Somebody may type: idle time passes at the pace of the wall clock."""
         self.exit_value: int | None = None
+        self._launched = False
         self._deadline = 0
         self._rip: int | None = None
         """Where the guest goes on after an instruction that was done for it."""
@@ -137,45 +143,54 @@ class VirtualMachine:
             GuestStopped: triple fault, a halt that nothing ends, an exit that nobody serves.
         """
         self._started, self._limit = time.monotonic(), seconds
-        enter = self._launch
-        finished = time.perf_counter()
         while self.exit_value is None:
-            self._prepare_entry()
+            self.run_slice(SLICE)
+        return self.exit_value
+
+    def run_slice(self, ticks: int) -> None:
+        """Give it the processor for so much of its own time, or until it ends; the preemption timer takes it back.
+
+        Raises:
+            GuestStopped: as `run`.
+        """
+        self.host.give_to(self)
+        end = self.time.now + ticks
+        while self.exit_value is None and self.time.now < end:
+            self._prepare_entry(end)
             self.registers.restore()
-            failed = enter()
+            failed = self._enter()
             left = time.perf_counter()
+            self.time.leave()
             self.registers.save()
-            enter = self.root.enter
             if failed is not None:
                 raise GuestStopped(str(failed), where="VM entry")
             reason = self._serve()
-            finished = time.perf_counter()
-            self.accounting.add(reason, finished - left)
-        return self.exit_value
+            self.accounting.add(reason, time.perf_counter() - left)
 
-    def _launch(self) -> Outcome | None:
+    def _enter(self) -> Outcome | None:
+        if self._launched:
+            return self.root.enter()
+        self._launched = True
         return self.root.enter("VMLAUNCH", b"\x0f\x01\xc2")
 
-    def _prepare_entry(self) -> None:
-        """Bring the devices up to date, inject what they ask for, set the timer for what they want next."""
+    def _prepare_entry(self, end: int) -> None:
+        """Bring the devices up to date, inject what they ask for, set the timer for what they want next, or for the end."""
         if self.inbox:
             self.inbox.serve()
         injector = self.injector
-        now = self.root.time
+        now = self.time.now
         if now >= self._deadline:
             self.devices.advance(now)
         if injector.pending or injector.window or injector.pic.output.level:
             injector.offer_interrupt()
         deadline = self.devices.next_deadline()
-        if deadline is None or deadline > now + LONGEST_RUN:
-            deadline = now + LONGEST_RUN
-        if deadline != self._deadline:
-            self._deadline = deadline
-        timer = (deadline >> TIMER_SHIFT) - (now >> TIMER_SHIFT) + 1
+        self._deadline = NEVER if deadline is None else deadline
+        timer = self.time.timer(min(self._deadline, end))
+        offset = self.time.enter()
         if self._rip is None:
-            self.root.set_fields(Field.VMX_PREEMPTION_TIMER_VALUE, timer)
+            self.root.set_fields(Field.VMX_PREEMPTION_TIMER_VALUE, timer, Field.TSC_OFFSET, offset)
         else:
-            self.root.set_fields(Field.VMX_PREEMPTION_TIMER_VALUE, timer, Field.GUEST_RIP, self._rip)
+            self.root.set_fields(Field.VMX_PREEMPTION_TIMER_VALUE, timer, Field.TSC_OFFSET, offset, Field.GUEST_RIP, self._rip)
             self._rip = None
 
     def _serve(self) -> int:
@@ -185,7 +200,7 @@ class VirtualMachine:
         raw = RawExit._make(values)
         if raw.reason & 1 << 31:
             raise GuestStopped(f"VM entry failed: {self.dispatcher.name(raw.reason)}", where=f"guest RIP {raw.rip:#018x}")
-        self.devices.clock.now = max(self.devices.clock.now, self.pace.time_of(self.root.time))
+        self.devices.clock.now = max(self.devices.clock.now, self.pace.time_of(self.time.now))
         if vectoring >> 31:
             (code,) = self.root.fields((Field.IDT_VECTORING_ERROR_CODE,))
             self.injector.repeat(vectoring, code, raw.length)
@@ -212,8 +227,8 @@ class VirtualMachine:
             elif deadline is None:
                 raise GuestStopped("the guest halted and no device will wake it")
             else:
-                self.root.idle_until(self.pace.ticks_at(deadline))
-            self.devices.advance(self.root.time)
+                self.time.idle_until(self.pace.ticks_at(deadline))
+            self.devices.advance(self.time.now)
             self._check_time(self.root.fields((Field.GUEST_RIP,))[0])
 
     def _check_time(self, rip: int) -> None:
@@ -230,4 +245,4 @@ class VirtualMachine:
             wait = min(wait, max(0.0, self._started + self._limit - before))
         self.inbox.wait(wait)
         passed = round((time.monotonic() - before) * NANOSECONDS)
-        self.root.idle_until(self.pace.ticks_at(now + max(passed, 1)))
+        self.time.idle_until(self.pace.ticks_at(now + max(passed, 1)))

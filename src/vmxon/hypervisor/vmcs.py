@@ -18,7 +18,6 @@ from vmxon.vmx.controls import Entry, PinBased, PrimaryExit, PrimaryProcessorBas
 from vmxon.vmx.fields import VmcsField as Field
 
 EFER = 0xC000_0080
-VPID = 1
 NO_LINK = (1 << 64) - 1
 LIMIT = 0xFFFF_FFFF
 FLAT_CODE = modes.CODE | modes.BIG | modes.GRANULAR
@@ -114,7 +113,7 @@ def adjusted(root: RootProcessor, capability: int, layout: type[Word], wanted: i
     return wanted | allowed.must_be_one
 
 
-def write_controls(root: RootProcessor, bitmaps: Bitmaps, eptp: int) -> None:
+def write_controls(root: RootProcessor, bitmaps: Bitmaps, eptp: int, vpid: int = 1) -> None:
     """VM-execution, VM-exit and VM-entry controls (Vol. 3C §25.6 to §25.8)."""
     true = bool(value_of(root.rdmsr(0x480)) >> 55 & 1)
     for field, plain, exact, layout, wanted in CONTROLS:
@@ -127,7 +126,7 @@ def write_controls(root: RootProcessor, bitmaps: Bitmaps, eptp: int) -> None:
         *(Field.IO_BITMAP_B_ADDRESS, bitmaps.io_b),
         *(Field.MSR_BITMAP_ADDRESS, bitmaps.msr),
         *(Field.TSC_OFFSET, 0),
-        *(Field.VPID, VPID),
+        *(Field.VPID, vpid),
         *(Field.EPTP, eptp),
         *(Field.CR3_TARGET_COUNT, 0),
         *(Field.VM_EXIT_MSR_STORE_COUNT, 0),
