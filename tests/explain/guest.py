@@ -8,7 +8,7 @@ from vmxon.hypervisor.arch_memory import ArchMemory
 from vmxon.hypervisor.page_manager import PageManager
 from vmxon.hypervisor.vmcs import new_bitmaps, write_controls, write_guest_state, write_host_state
 from vmxon.machine.assembler import assemble
-from vmxon.machine.root import RootProcessor, bare_processor
+from vmxon.machine.root import bare_processor
 from vmxon.vmx.fields import VmcsField as F
 from vmxon.vmx.state import active_vmcss, field_values
 

@@ -13,6 +13,7 @@ from vmxon.hypervisor.accounting import Accounting
 from vmxon.hypervisor.cpuid_policy import CpuidPolicy
 from vmxon.hypervisor.devices import GuestDevices
 from vmxon.hypervisor.dispatch import Dispatcher
+from vmxon.hypervisor.entry_stopped import EntryStopped
 from vmxon.hypervisor.exits import RawExit
 from vmxon.hypervisor.guest_memory import GuestMemory
 from vmxon.hypervisor.guest_time import GuestTime
@@ -163,7 +164,7 @@ class VirtualMachine:
             self.time.leave()
             self.registers.save()
             if failed is not None:
-                raise GuestStopped(str(failed), where="VM entry")
+                raise EntryStopped(self.root, 0, failed)
             reason = self._serve()
             self.accounting.add(reason, time.perf_counter() - left)
 
@@ -199,7 +200,7 @@ class VirtualMachine:
         blocking, vectoring = values.pop(), values.pop()
         raw = RawExit._make(values)
         if raw.reason & 1 << 31:
-            raise GuestStopped(f"VM entry failed: {self.dispatcher.name(raw.reason)}", where=f"guest RIP {raw.rip:#018x}")
+            raise EntryStopped(self.root, raw.reason)
         self.devices.clock.now = max(self.devices.clock.now, self.pace.time_of(self.time.now))
         if vectoring >> 31:
             (code,) = self.root.fields((Field.IDT_VECTORING_ERROR_CODE,))
