@@ -124,6 +124,7 @@ class VirtualMachine:
         self.exit_value: int | None = None
         self._launched = False
         self._deadline = 0
+        self._blocking = 0
         self._rip: int | None = None
         """Where the guest goes on after an instruction that was done for it."""
         self._started = 0.0
@@ -157,16 +158,21 @@ class VirtualMachine:
         self.host.give_to(self)
         end = self.time.now + ticks
         while self.exit_value is None and self.time.now < end:
-            self._prepare_entry(end)
-            self.registers.restore()
-            failed = self._enter()
+            raw = self.enter(end)
             left = time.perf_counter()
-            self.time.leave()
-            self.registers.save()
-            if failed is not None:
-                raise EntryStopped(self.root, 0, failed)
-            reason = self._serve()
-            self.accounting.add(reason, time.perf_counter() - left)
+            self.serve(raw)
+            self.accounting.add(raw.reason, time.perf_counter() - left)
+
+    def enter(self, end: int) -> RawExit:
+        """One VM entry, and the exit that follows at tick `end` or earlier; the guest has the processor, nobody has served the exit."""
+        self._prepare_entry(end)
+        self.registers.restore()
+        failed = self._enter()
+        self.time.leave()
+        self.registers.save()
+        if failed is not None:
+            raise EntryStopped(self.root, 0, failed)
+        return self._exit()
 
     def _enter(self) -> Outcome | None:
         if self._launched:
@@ -194,10 +200,10 @@ class VirtualMachine:
             self.root.set_fields(Field.VMX_PREEMPTION_TIMER_VALUE, timer, Field.TSC_OFFSET, offset, Field.GUEST_RIP, self._rip)
             self._rip = None
 
-    def _serve(self) -> int:
-        """Act on the exit; its reason."""
+    def _exit(self) -> RawExit:
+        """What the VMCS says of the exit; an event that it interrupted is delivered again."""
         values = self.root.fields(EXIT_FIELDS)
-        blocking, vectoring = values.pop(), values.pop()
+        self._blocking, vectoring = values.pop(), values.pop()
         raw = RawExit._make(values)
         if raw.reason & 1 << 31:
             raise EntryStopped(self.root, raw.reason)
@@ -205,12 +211,19 @@ class VirtualMachine:
         if vectoring >> 31:
             (code,) = self.root.fields((Field.IDT_VECTORING_ERROR_CODE,))
             self.injector.repeat(vectoring, code, raw.length)
+        return raw
+
+    def serve(self, raw: RawExit) -> None:
+        """Act on the exit that `enter` gave."""
         if self.dispatcher.act(raw):
-            self._rip = raw.rip + raw.length
-            if blocking & BLOCKED_BY_STI_OR_MOV_SS:
-                self.root.set_fields(Field.GUEST_INTERRUPTIBILITY_STATE, blocking & ~BLOCKED_BY_STI_OR_MOV_SS)
+            self.finish(raw)
         self._check_time(raw.rip)
-        return raw.reason
+
+    def finish(self, raw: RawExit) -> None:
+        """The instruction that exited has been done: the guest goes on behind it."""
+        self._rip = raw.rip + raw.length
+        if self._blocking & BLOCKED_BY_STI_OR_MOV_SS:
+            self.root.set_fields(Field.GUEST_INTERRUPTIBILITY_STATE, self._blocking & ~BLOCKED_BY_STI_OR_MOV_SS)
 
     def _halt(self) -> None:
         """The guest has nothing to do until an interrupt: let time pass to the next device, or wait for a key."""
