@@ -1,4 +1,7 @@
-"""`make fuzz`: a million random instructions against Unicorn, on all processors. Failures print the seed that repeats them."""
+"""`make fuzz`: random instructions against Unicorn, the two rule books on random VMCSs, random entries, VMX instructions and EPT trees.
+
+Failures are printed with the seed that repeats them.
+"""
 
 from __future__ import annotations
 
@@ -6,51 +9,71 @@ import argparse
 import os
 import sys
 import time
-from concurrent.futures import ProcessPoolExecutor, as_completed
 
-from tests.isa.differential import CASES_OF_SEED, Tally, compare
+from tests.fuzz import instructions, rules, vmx
+from tests.fuzz.campaign import Outcome
+
+CAMPAIGNS = {"instructions": 1_000_000, "rules": 1_000_000, "entries": 2_000_000, "vmx": 2_000_000, "ept": 6_000_000}
+"""How many cases (of the last three: steps) each is worth by default."""
+FIRST_SEED = 1_000_000
+SECONDS_BETWEEN_REPORTS = 10
 
 
-def run_seeds(first: int, count: int) -> Tally:
-    """The cases of `count` consecutive seeds."""
-    from tests.isa.native import Native
+class Progress:
+    """One line every few seconds, and every failure at once."""
 
-    tally = Tally()
-    compare(range(first, first + count), Native().run, tally)
-    return tally
+    def __init__(self, name: str) -> None:
+        self.name, self.started, self.told = name, time.monotonic(), time.monotonic()
+
+    def __call__(self, cases: int, failures: list[str]) -> None:
+        for failure in failures[:5]:
+            sys.stdout.write(f"{failure}\n")
+        if time.monotonic() - self.told > SECONDS_BETWEEN_REPORTS:
+            self.told = time.monotonic()
+            sys.stdout.write(f"{self.name}: {cases:,} after {self.told - self.started:.0f} s\n")
+            sys.stdout.flush()
+
+
+def run(name: str, count: int, seed: int, processes: int) -> Outcome:
+    """One campaign."""
+    progress = Progress(name)
+    match name:
+        case "instructions":
+            return instructions.run(count, seed, processes, progress)
+        case "rules":
+            return rules.run(count, seed, progress)
+        case "entries":
+            return vmx.run("entries", count, seed, progress)
+        case "vmx":
+            return vmx.run("instructions", count, seed, progress)
+        case _:
+            return vmx.run("trees", count, seed, progress)
 
 
 def main() -> int:
-    """Exit status 1 where anything differed."""
+    """Exit status 1 where anything failed."""
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
-    parser.add_argument("--seed", type=int, default=1_000_000, help="the first seed; each makes 1,000 cases")
-    parser.add_argument("--count", type=int, default=1_000_000, help="cases in all")
-    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("campaign", nargs="*", help=f"{', '.join(CAMPAIGNS)}; all by default")
+    parser.add_argument("--seed", type=int, default=FIRST_SEED, help="the first seed")
+    parser.add_argument("--count", type=int, help="cases of each campaign")
+    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1, help="for instructions")
     options = parser.parse_args()
-    seeds = -(-options.count // CASES_OF_SEED)
-    portion = max(1, min(50, seeds // options.processes))
-    total, started = Tally(), time.monotonic()
+    unknown = set(options.campaign) - set(CAMPAIGNS)
+    if unknown:
+        parser.error(f"no campaign {', '.join(sorted(unknown))}")
     from vmxon.machine.processor import library
 
     library()  # built once, before the workers want it
-    with ProcessPoolExecutor(options.processes) as pool:
-        jobs = [pool.submit(run_seeds, options.seed + at, min(portion, seeds - at)) for at in range(0, seeds, portion)]
-        for job in as_completed(jobs):
-            part = job.result()
-            total.cases += part.cases
-            total.faults += part.faults
-            total.known += part.known
-            total.failures += part.failures
-            for failure in part.failures[:5]:
-                sys.stdout.write(failure + "\n")
-    seconds = time.monotonic() - started
-    sys.stdout.write(
-        f"{total.cases:,} instructions in {seconds:.0f} s, {total.faults:,} faults, {total.known.total():,} known bugs of "
-        f"Unicorn, {len(total.failures)} failures\n"
-    )
-    for reason, number in total.known.most_common():
-        sys.stdout.write(f"{number:8,}  {reason}\n")
-    return 1 if total.failures else 0
+    failed = False
+    for name in options.campaign or CAMPAIGNS:
+        started = time.monotonic()
+        outcome = run(name, options.count or CAMPAIGNS[name], options.seed, options.processes)
+        failed |= bool(outcome.failures)
+        seconds = time.monotonic() - started
+        sys.stdout.write(f"{name}: {outcome.cases:,} in {seconds:.0f} s, {len(outcome.failures)} failures\n")
+        for note in outcome.notes:
+            sys.stdout.write(f"  {note}\n")
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":

@@ -63,6 +63,11 @@ class Case:
     """The data area."""
 
     @property
+    def page(self) -> bytes:
+        """The code area: the instruction among NOPs at START, zeros elsewhere, as an access may come here too."""
+        return (bytes(START - CODE) + self.code.ljust(16, b"\x90")).ljust(CODE_SIZE, b"\0")
+
+    @property
     def undefined(self) -> str:
         """Flags that the instruction leaves undefined; a shift by the constant 1 defines OF and CF."""
         if self.form.tokens[-1:] == ("1",):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from tests.isa.cases import Case, Generator
@@ -26,7 +26,7 @@ class Tally:
     failures: list[str] = field(default_factory=list)
 
 
-def compare(seeds: Iterator[int] | range, run: Callable[[Case], Outcome], tally: Tally, count: int = CASES_OF_SEED) -> None:
+def compare(seeds: Iterable[int], run: Callable[[Case], Outcome], tally: Tally, count: int = CASES_OF_SEED) -> None:
     """Run `count` cases of each seed."""
     oracle = Oracle()
     for seed in seeds:

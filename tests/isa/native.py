@@ -79,7 +79,7 @@ class Native:
         engine, state = processor.engine, processor.state
         if self.clean.get(case.mode) != case.memory:
             engine.write_physical(DATA, case.memory)
-        engine.write_physical(START, case.code.ljust(16, b"\x90"))
+        engine.write_physical(CODE, case.page)
         for number, value in enumerate(case.registers):
             state.gpr[number] = value
         engine.call("write_rflags", case.rflags, RFLAGS_MASK)

@@ -143,6 +143,14 @@ KNOWN: tuple[tuple[str, Rule], ...] = (
         ),
     ),
     (
+        "older processors: BSF and BSR of 0 clear the upper half of a 32-bit destination and keep the rest",
+        lambda case, code, ours, theirs: (
+            case.instruction.mnemonic in ("BSF", "BSR")
+            and case.mode == 64
+            and all(b in (a, a & 0xFFFFFFFF) for a, b in zip(ours.registers, theirs.registers, strict=True))
+        ),
+    ),
+    (
         "BLSI sets CF for a source of 0, not for any other",
         lambda case, code, ours, theirs: case.instruction.mnemonic == "BLSI",
     ),

@@ -68,7 +68,7 @@ class Oracle:
         if self.clean.get(case.mode) != case.memory:
             engine.mem_write(DATA, case.memory)
         engine.ctl_remove_cache(CODE, CODE + CODE_SIZE)
-        engine.mem_write(START, case.code.ljust(16, b"\x90"))
+        engine.mem_write(CODE, case.page)
         if case.mode == 16:
             engine.reg_write(x86.UC_X86_REG_CS, SELECTOR_OF_CODE)
             for segment in SEGMENTS:
