@@ -6,7 +6,6 @@ Vol. 3D App. A.2 “Reserved Controls and Default Settings”). A wrong bit make
 """
 
 from stage import ended, small_guest, vmx_operation
-
 from vmxon.arch.msr_vmx import AllowedSettings
 from vmxon.hypervisor.bring_up import value_of
 from vmxon.machine.root import bare_processor

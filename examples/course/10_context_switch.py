@@ -6,7 +6,6 @@ SSP”). So the hypervisor saves the guest's after each exit and puts them back 
 """
 
 from stage import ended, small_guest, step_over, vmx_operation
-
 from vmxon.hypervisor.bring_up import value_of
 from vmxon.hypervisor.registers import GuestRegisters, Register
 

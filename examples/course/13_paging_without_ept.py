@@ -8,15 +8,14 @@ its page faults (Vol. 3C §26.1.3 “Instructions That Cause VM Exits Conditiona
 import struct
 
 from stage import ended, small_guest, step_over, vmx_operation
-
-from vmxon.arch.exceptions import PageFaultCode, Vector
+from vmxon.arch.exceptions import PageFaultErrorCode, Vector
 from vmxon.hypervisor.registers import Register
 from vmxon.vmx.events import ExitInterruption
 from vmxon.vmx.exit_reasons import ExitReason
 from vmxon.vmx.fields import VmcsField as Field
 from vmxon.vmx.qualifications import CrAccessQualification
 
-LINEAR = 0x40_0000_0000
+LINEAR = 0x80_0000_0000
 PRESENT_WRITABLE = 3
 
 root, pages = vmx_operation()
@@ -50,7 +49,7 @@ while exited.reason is not ExitReason.HLT:
     else:
         event = ExitInterruption(exited.interruption)
         (error_code,) = root.fields((Field.VM_EXIT_INTERRUPTION_ERROR_CODE,))
-        print(f"  exception {event.vector}, page fault at {exited.qualification:#x}, error code {PageFaultCode(error_code)!r}")
+        print(f"  exception {event.vector}, page fault at {exited.qualification:#x}, error code {PageFaultErrorCode(error_code)!r}")
         root.write(table + 8 * (exited.qualification >> 12 & 511), struct.pack("<Q", data | PRESENT_WRITABLE))
         print(f"  mapped to the frame at {data:#x}; the instruction is tried again")
     exited = ended(root.vmresume())

@@ -1,14 +1,12 @@
 """Step 14. A shadow page table.
 
-The guest writes tables of guest-physical addresses. The processor walks another tree, the shadow, which the hypervisor
-fills on page faults with host-physical addresses and clears on INVLPG (Vol. 3C §29.3.1 “EPT Overview” is how hardware
-took this work over; Vol. 3A §4.10.4 “Invalidation of TLBs and Paging-Structure Caches” is what the guest must do).
+The guest's tables hold guest-physical addresses. The processor walks the hypervisor's own tree, which is filled on page
+faults and cleared on INVLPG (Vol. 3C §26.1.3 “Instructions That Cause VM Exits Conditionally”).
 """
 
 import struct
 
-from stage import ended, small_guest, vmx_operation
-
+from stage import ended, small_guest, step_over, vmx_operation
 from vmxon.arch.exceptions import Vector
 from vmxon.hypervisor.registers import Register
 from vmxon.machine.assembler import assemble
@@ -29,7 +27,7 @@ GUEST = f"""
 """
 
 root, pages = vmx_operation()
-memory = pages.allocate(16)  # the guest's 64 KiB
+memory, shadow = pages.allocate(16), pages.allocate()  # the guest's 64 KiB; the root of the shadow
 
 
 def load(address: int) -> int:
@@ -52,21 +50,16 @@ def shadow_place(linear: int) -> int:
     table = shadow
     for shift in SHIFTS[:3]:
         place = table + 8 * (linear >> shift & 511)
-        if not load(place):
-            root.write(place, struct.pack("<Q", pages.allocate() | PRESENT_WRITABLE))
+        root.write(place, struct.pack("<Q", load(place) or pages.allocate() | PRESENT_WRITABLE))
         table = load(place) & ADDRESS
     return table + 8 * (linear >> 12 & 511)
 
 
-for table, entry in ((PML4, PDPT), (PDPT, DIRECTORY), (DIRECTORY, TABLE)):
+leaves = [(TABLE + 8 * (page >> 12), frame) for page, frame in ((CODE, CODE), (TABLE, TABLE), (DATA, OLD))]
+for table, entry in ((PML4, PDPT), (PDPT, DIRECTORY), (DIRECTORY, TABLE), *leaves):
     root.write(memory + table, struct.pack("<Q", entry | PRESENT_WRITABLE))
-for page, frame in ((CODE, CODE), (TABLE, TABLE), (DATA, OLD)):
-    root.write(memory + TABLE + 8 * (page >> 12), struct.pack("<Q", frame | PRESENT_WRITABLE))
 root.write(memory + CODE, assemble(GUEST, 64, CODE))
-root.write(memory + OLD, b"old ")
-root.write(memory + NEW, b"new ")
-
-shadow = pages.allocate()
+root.write(memory + OLD, b"old ".ljust(NEW - OLD, b"\0") + b"new ")
 small_guest(root, pages, "hlt", invlpg_exiting=1)
 root.set_fields(Field.GUEST_CR3, shadow, Field.GUEST_RIP, CODE, Field.EXCEPTION_BITMAP, 1 << Vector.PF)
 exited = ended(root.vmlaunch())
@@ -75,11 +68,11 @@ while exited.reason is not ExitReason.HLT:
     if exited.reason is ExitReason.INVLPG:
         print(f"INVLPG {exited.qualification:#x}: shadow entry {load(place):#x} is dropped")
         root.write(place, bytes(8))
-        root.set_fields(Field.GUEST_RIP, exited.guest_rip + exited.instruction_length)
+        step_over(root, exited)
     else:
         entry = guest_walk(exited.qualification)
         root.write(place, struct.pack("<Q", entry + memory))
         print(f"page fault at {exited.qualification:#x}: guest entry {entry:#x}, shadow entry {load(place):#x}")
     exited = ended(root.vmresume())
-words = [struct.pack("<I", root.registers[r]).decode() for r in (Register.RAX, Register.RBX, Register.RCX)]
-print("the guest read {!r}, after its change without INVLPG {!r}, after INVLPG {!r}".format(*words))
+old, still, new = (struct.pack("<I", root.registers[r]).decode() for r in (Register.RAX, Register.RBX, Register.RCX))
+print(f"the guest read {old!r}, after its change without INVLPG {still!r}, after INVLPG {new!r}")

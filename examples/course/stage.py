@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from vmxon.hypervisor.arch_memory import ArchMemory
 from vmxon.hypervisor.bring_up import enter_vmx_operation, value_of
 from vmxon.hypervisor.page_manager import PageManager
 from vmxon.hypervisor.vmcs import adjusted, new_bitmaps, new_vmcs, write_controls, write_guest_state, write_host_state
@@ -15,6 +16,8 @@ MEMORY = 8 << 20
 LONG_MODE_CODE = 0xA09B
 """Access rights of a 64-bit code segment."""
 LME_LMA = 0x500
+CODE = 0x1000
+"""Where the code of a guest under EPT is."""
 
 
 def vmx_operation() -> tuple[RootProcessor, PageManager]:
@@ -46,6 +49,19 @@ def small_guest(root: RootProcessor, pages: PageManager, text: str, **primary: i
         *(Field.GUEST_RIP, code),
     )
     return code
+
+
+def ept_guest(root: RootProcessor, pages: PageManager, space: ArchMemory, text: str) -> None:
+    """The same for flat 32-bit code without paging, under EPT; its code is at guest-physical `CODE`, and nothing else is mapped."""
+    new_vmcs(root, pages)
+    write_controls(root, new_bitmaps(root, pages), space.pointer)
+    write_host_state(root)
+    write_guest_state(root)
+    (pins,) = root.fields((Field.PIN_BASED_VM_EXECUTION_CONTROLS,))
+    root.set_fields(Field.PIN_BASED_VM_EXECUTION_CONTROLS, pins & ~PinBased.preemption_timer.mask, Field.GUEST_RIP, CODE)
+    frame = pages.allocate()
+    root.write(frame, assemble(text, 32, CODE))
+    space.map_page(CODE, frame)
 
 
 def ended(outcome: Outcome) -> Exited:
