@@ -55,6 +55,13 @@ def test_a_mapping_that_is_cached(invept: bool) -> None:
         assert "the entry for guest-physical 0x800000 went from 0x800037 to 0x800031" in hints["stale-mapping"].evidence
 
 
+def test_an_instruction_that_is_not_stepped_over() -> None:
+    hints, output, _ = run(with_ept("cpuid", "and byte ptr [exit_details + 10], 0x3F", "mov eax, 1\nret"))
+    assert output.count(b"exit a") >= 2
+    assert list(hints) == ["stuck-instruction"]
+    assert hints["stuck-instruction"].title == "RIP was not advanced past CPUID"
+
+
 def test_registers_that_are_lost() -> None:
     hook = f"mov qword ptr [guest_registers + 24], 0x99\n{REPAIR}"
     hints, _, _ = run(with_ept(READ, "mov qword ptr [ept_table], 0", hook))
