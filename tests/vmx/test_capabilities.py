@@ -87,6 +87,9 @@ def test_max_allows_exactly_what_the_engine_implements() -> None:
         "unrestricted guest",
         "enable INVPCID",
         "enable VM functions",
+        "PAUSE-loop exiting",
+        "use TSC scaling",
+        "VMCS shadowing",
     }
     assert may_be_one(MAX, 0x483, PrimaryExit) == {
         "save debug controls",
@@ -177,7 +180,8 @@ def test_fields_come_with_their_controls() -> None:
     assert first < top
     assert {VmcsField.EPTP, VmcsField.VPID, VmcsField.VMX_PREEMPTION_TIMER_VALUE} <= top - first
     assert VmcsField.EPTP_LIST_ADDRESS in top
-    assert VmcsField.TSC_MULTIPLIER not in top
+    assert VmcsField.TSC_MULTIPLIER in top
+    assert VmcsField.XSS_EXITING_BITMAP not in top
     assert VmcsField.GUEST_CR0 in first
 
 

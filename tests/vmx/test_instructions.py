@@ -135,6 +135,7 @@ def test_vmptrld_fails(bench, address, number):
 
 
 def test_vmptrld_refuses_a_shadow_vmcs_without_vmcs_shadowing(bench):
+    bench.state.vmx_capability[0x48B - 0x480] &= ~(1 << 14 << 32)
     bench.engine.write_physical(0x42000, struct.pack("<I", REVISION | 1 << 31))
     assert status(bench, "vmptrld [0x20010]") == VALID
     assert error(bench) == 11

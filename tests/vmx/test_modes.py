@@ -19,7 +19,6 @@ from vmxon.vmx.exit_reasons import ExitReason as R
 from vmxon.vmx.fields import VmcsField as F
 
 LEGACY, PAE_POINTERS, PAE_DIRECTORY = 0x5000, 0x6000, 0x7000
-SECONDARY_CAPABILITIES = 0x48B - 0x480
 
 
 def legacy_tables(bench):
@@ -103,15 +102,8 @@ def test_iret_that_faults_reports_nmi_unblocking():
     assert bench[F.GUEST_INTERRUPTIBILITY_STATE] == 0
 
 
-def allow(bench, *controls):
-    """Give the processor secondary controls that its model does not have."""
-    for control in controls:
-        bench.state.vmx_capability[SECONDARY_CAPABILITIES] |= control.mask << 32
-
-
 def test_tsc_scaling():
     bench = VmxBench()
-    allow(bench, SecondaryProcessorBased.use_tsc_scaling)
     controls = having(LONG, PrimaryProcessorBased.use_tsc_offsetting, SecondaryProcessorBased.use_tsc_scaling)
     before = bench.processor.instructions
     bench.guest("rdtsc\nvmcall", changed(controls, {F.TSC_MULTIPLIER: 3 << 47, F.TSC_OFFSET: 1 << 20}))
@@ -122,14 +114,12 @@ def test_tsc_scaling():
 
 def test_pause_loop_exiting():
     bench = VmxBench()
-    allow(bench, SecondaryProcessorBased.pause_loop_exiting)
     loop = b"\xf3\x90\xeb\xfc"
     fields = having(LONG, SecondaryProcessorBased.pause_loop_exiting)
     bench.guest(loop, changed(fields, {F.PLE_GAP: 10, F.PLE_WINDOW: 100}))
     bench.launch()
     assert (bench.reason, bench[F.GUEST_RIP]) == (R.PAUSE, GUEST)
     slow = VmxBench()
-    allow(slow, SecondaryProcessorBased.pause_loop_exiting)
     slow.guest(loop, changed(fields, {F.PLE_GAP: 1, F.PLE_WINDOW: 100}))
     slow.launch()
     assert not slow.in_host
@@ -137,7 +127,6 @@ def test_pause_loop_exiting():
 
 def test_shadow_vmcs_cannot_be_entered():
     bench = VmxBench()
-    allow(bench, SecondaryProcessorBased.vmcs_shadowing)
     bench.engine.write_physical(0x42000, struct.pack("<I", bench.state.vmx_capability[0] & 0x7FFF_FFFF | 1 << 31))
     assert bench.steps("vmptrld [0x20010]") & 0x41 == 0
     assert bench.steps("vmlaunch") & 0x41 == 1

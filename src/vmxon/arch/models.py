@@ -82,6 +82,11 @@ SECOND_SECONDARY = frozenset(
     {"enable_ept", "descriptor_table_exiting", "enable_rdtscp", "enable_vpid", "wbinvd_exiting"}
 )
 
+LAST_SECONDARY = SECOND_SECONDARY | {
+    *("unrestricted_guest", "enable_invpcid", "enable_vm_functions", "pause_loop_exiting", "use_tsc_scaling"),
+    "vmcs_shadowing",
+}
+
 SECOND_EXIT = FIRST_EXIT | {"save_pat", "load_pat", "save_efer", "load_efer", "save_preemption_timer"}
 
 SECOND_ENTRY = FIRST_ENTRY | {"load_pat", "load_efer"}
@@ -151,7 +156,7 @@ MAX = Model(
         REVISION,
         pin=SECOND_PIN,
         primary=SECOND_PRIMARY,
-        secondary=SECOND_SECONDARY | {"unrestricted_guest", "enable_invpcid", "enable_vm_functions"},
+        secondary=LAST_SECONDARY,
         vm_functions=frozenset({"eptp_switching"}),
         exit=SECOND_EXIT,
         entry=SECOND_ENTRY,

@@ -6,20 +6,23 @@ from vmxon.arch.msr_vmx import VmxMisc
 from vmxon.isa.operands import Operand
 from vmxon.isa.record import Record
 from vmxon.isa.table import Form, instruction
-from vmxon.microcode import inline, load, microcode, store, u16, u32, u64
+from vmxon.microcode import inline, load, microcode, store, u8, u16, u32, u64
 from vmxon.microcode.layout import member_offset
 from vmxon.processor.state import ProcessorState as Cpu
 from vmxon.processor.time import ticks
+from vmxon.vmx.controls import SecondaryProcessorBased
 from vmxon.vmx.errors import InstructionError
 from vmxon.vmx.exit import instruction_exit, non_root
 from vmxon.vmx.exit_reasons import ExitReason
-from vmxon.vmx.fields import Kind, Width
+from vmxon.vmx.fields import Kind, VmcsField, Width
 from vmxon.vmx.instruction_information import VmcsAccessInformation
 from vmxon.vmx.instructions import require_operation, require_privilege
 from vmxon.vmx.operands import memory_information, register_information, register_number
+from vmxon.vmx.physical import read_physical
+from vmxon.vmx.regions import activate
 from vmxon.vmx.results import fail_invalid, fail_valid, succeed
 from vmxon.vmx.rules.view import MISC
-from vmxon.vmx.state import VmcsCache, has_vmcs
+from vmxon.vmx.state import NO_VMCS, VmcsCache, has_vmcs, read_field
 
 ENCODING_BITS = 0x6C7F
 """Bits that an encoding in the table can have: width, kind, the low six bits of the index, high half."""
@@ -28,6 +31,8 @@ FIELDS = member_offset(VmcsCache, "fields")
 WRITER_RIP = member_offset(VmcsCache, "writer_rip")
 WRITER_NUMBER = member_offset(VmcsCache, "writer_number")
 NOWHERE = 0
+BITMAP_FIELDS = 1 << 15
+"""How many encodings the VMREAD and VMWRITE bitmaps cover."""
 
 
 @microcode
@@ -53,22 +58,43 @@ def width_mask(encoding: u64) -> u64:
 
 
 @microcode
-def field_value(cpu: Cpu, place: u64, encoding: u64) -> u64:
-    """What VMREAD gives."""
-    value = load(u64, cpu.vmcs + FIELDS - 8 + place)
+def field_value(vmcs: u64, place: u64, encoding: u64) -> u64:
+    """What VMREAD gives of the VMCS whose cache is at `vmcs`."""
+    value = load(u64, vmcs + FIELDS - 8 + place)
     return value >> 32 if encoding & HIGH != 0 else value
 
 
 @microcode
-def set_field(cpu: Cpu, place: u64, encoding: u64, value: u64) -> None:
+def set_field(cpu: Cpu, vmcs: u64, place: u64, encoding: u64, value: u64) -> None:
     """What VMWRITE does: replace the field or its high half, keep the other half in 32-bit mode, note the writer."""
-    pointer = cpu.vmcs + FIELDS - 8 + place
+    pointer = vmcs + FIELDS - 8 + place
     new = value & width_mask(encoding)
     if encoding & HIGH != 0:
         new = (load(u64, pointer) & 0xFFFF_FFFF) | value << 32
     store(u64, pointer, new)
-    store(u64, cpu.vmcs + WRITER_RIP - 8 + place, cpu.rip)
-    store(u64, cpu.vmcs + WRITER_NUMBER - 8 + place, ticks(cpu))
+    store(u64, vmcs + WRITER_RIP - 8 + place, cpu.rip)
+    store(u64, vmcs + WRITER_NUMBER - 8 + place, ticks(cpu))
+
+
+@microcode
+def access_exits(cpu: Cpu, bitmap: VmcsField, name: u64) -> bool:
+    """Without VMCS shadowing every access exits, with it those whose bit is 1 (Vol. 3C §25.6.15 “VMCS Shadowing Bitmap Addresses”)."""
+    if cpu.vmx_secondary & SecondaryProcessorBased.vmcs_shadowing.mask == 0 or name >= BITMAP_FIELDS:
+        return True
+    return read_physical(cpu, u8, read_field(cpu, bitmap) + (name >> 3)) >> (u8(name) & 7) & 1 != 0
+
+
+@microcode
+def accessed_vmcs(cpu: Cpu) -> u64:
+    """The cache of the VMCS that VMREAD and VMWRITE mean: the current one, in a guest its shadow; 0 where there is none."""
+    if non_root(cpu):
+        shadow = read_field(cpu, VmcsField.VMCS_LINK_POINTER)
+        if shadow == NO_VMCS:
+            return u64(0)
+        return activate(cpu, shadow)
+    if not has_vmcs(cpu):
+        return u64(0)
+    return cpu.vmcs
 
 
 @inline
@@ -81,9 +107,10 @@ def access_information(record: Record, other: Operand, other_offset: int, encodi
 
 
 @inline
-def exit_of_access(cpu: Cpu, reason: ExitReason, record: Record, other: Operand, offset: int, encoding: int) -> None:
-    """A guest's VMREAD or VMWRITE exits; without VMCS shadowing, always."""
-    if non_root(cpu):
+def exit_of_access(cpu: Cpu, reason: ExitReason, record: Record, other: Operand, offset: int, encoding: int, name: int) -> None:
+    """A guest's VMREAD or VMWRITE of the field `name` exits, unless VMCS shadowing lets it through."""
+    bitmap = VmcsField.VMREAD_BITMAP_ADDRESS if reason is ExitReason.VMREAD else VmcsField.VMWRITE_BITMAP_ADDRESS
+    if non_root(cpu) and access_exits(cpu, bitmap, name):
         information = access_information(record, other, offset, encoding)
         qualification = record.displacement if other.is_memory else u64(0)
         instruction_exit(cpu, u32(reason), qualification, information)
@@ -99,17 +126,18 @@ def exit_of_access(cpu: Cpu, reason: ExitReason, record: Record, other: Operand,
 def vmread(cpu: Cpu, target: Operand, encoding: Operand, record: Record) -> None:
     """target := the field of the current VMCS that `encoding` names (Vol. 3C “VMREAD—Read Field from VMCS”)."""
     require_operation(cpu)
-    exit_of_access(cpu, ExitReason.VMREAD, record, target, record.destination, record.source)
+    name = u64(encoding.read())
+    exit_of_access(cpu, ExitReason.VMREAD, record, target, record.destination, record.source, name)
     require_privilege(cpu)
-    if not has_vmcs(cpu):
+    vmcs = accessed_vmcs(cpu)
+    if vmcs == 0:
         fail_invalid(cpu)
     else:
-        name = u64(encoding.read())
         place = field_place(cpu, name)
         if place == NOWHERE:
             fail_valid(cpu, InstructionError.UNSUPPORTED_FIELD)
         else:
-            target.write(target.kind(field_value(cpu, place, name)))
+            target.write(target.kind(field_value(vmcs, place, name)))
             succeed(cpu)
 
 
@@ -123,18 +151,19 @@ def vmread(cpu: Cpu, target: Operand, encoding: Operand, record: Record) -> None
 def vmwrite(cpu: Cpu, encoding: Operand, source: Operand, record: Record) -> None:
     """The field of the current VMCS that `encoding` names := source (Vol. 3C “VMWRITE—Write Field to VMCS”)."""
     require_operation(cpu)
-    exit_of_access(cpu, ExitReason.VMWRITE, record, source, record.source, record.destination)
+    name = u64(encoding.read())
+    exit_of_access(cpu, ExitReason.VMWRITE, record, source, record.source, record.destination, name)
     require_privilege(cpu)
-    if not has_vmcs(cpu):
+    vmcs = accessed_vmcs(cpu)
+    if vmcs == 0:
         fail_invalid(cpu)
     else:
-        value = u64(source.read())
-        write(cpu, u64(encoding.read()), value)
+        write(cpu, vmcs, name, u64(source.read()))
 
 
 @microcode
-def write(cpu: Cpu, name: u64, value: u64) -> None:
-    """VMWRITE with a current VMCS."""
+def write(cpu: Cpu, vmcs: u64, name: u64, value: u64) -> None:
+    """VMWRITE to the VMCS whose cache is at `vmcs`."""
     place = field_place(cpu, name)
     read_only = name >> 10 & 3 == Kind.EXIT_INFORMATION
     if place == NOWHERE:
@@ -142,5 +171,5 @@ def write(cpu: Cpu, name: u64, value: u64) -> None:
     elif read_only and cpu.vmx_capability[MISC - 0x480] & VmxMisc.writes_any_field.mask == 0:
         fail_valid(cpu, InstructionError.VMWRITE_READ_ONLY)
     else:
-        set_field(cpu, place, name, value)
+        set_field(cpu, vmcs, place, name, value)
         succeed(cpu)

@@ -17,7 +17,7 @@ def read_fields(cpu: Cpu, names: u64, values: u64, count: u64) -> u64:
         place = field_place(cpu, encoding)
         if place == NOWHERE:
             return done
-        store(u64, values + 8 * done, field_value(cpu, place, encoding))
+        store(u64, values + 8 * done, field_value(cpu.vmcs, place, encoding))
         done = done + 1
     return done
 
@@ -31,6 +31,6 @@ def write_fields(cpu: Cpu, table: u64, count: u64) -> u64:
         place = field_place(cpu, encoding)
         if place == NOWHERE:
             return done
-        set_field(cpu, place, encoding, load(u64, table + 16 * done + 8))
+        set_field(cpu, cpu.vmcs, place, encoding, load(u64, table + 16 * done + 8))
         done = done + 1
     return done

@@ -47,14 +47,16 @@ def find_cache(cpu: Cpu, region: u64) -> u64:
 
 @microcode
 def free_cache(cpu: Cpu) -> u64:
-    """A free slot; where all are taken, the one that was loaded longest ago, written back."""
+    """A free slot; where all are taken, the one that was loaded longest ago but is not current, written back."""
     pointer = cpu.vmx_memory + CACHES
     oldest = pointer
+    if pointer == cpu.vmcs:
+        oldest = pointer + VmcsCache.size
     left = u64(ACTIVE)
     while left != 0:
         if VmcsCache(pointer).region == 0:
             return pointer
-        if VmcsCache(pointer).loaded < VmcsCache(oldest).loaded:
+        if VmcsCache(pointer).loaded < VmcsCache(oldest).loaded and pointer != cpu.vmcs:
             oldest = pointer
         pointer += VmcsCache.size
         left -= 1
