@@ -15,6 +15,7 @@ from vmxon.hypervisor.devices import GuestDevices
 from vmxon.hypervisor.dispatch import Dispatcher
 from vmxon.hypervisor.entry_stopped import EntryStopped
 from vmxon.hypervisor.exits import RawExit
+from vmxon.hypervisor.extended_paging import ExtendedPaging
 from vmxon.hypervisor.guest_memory import GuestMemory
 from vmxon.hypervisor.guest_time import GuestTime
 from vmxon.hypervisor.host import Host
@@ -26,7 +27,18 @@ from vmxon.hypervisor.loader import Loader
 from vmxon.hypervisor.msr_policy import MsrPolicy
 from vmxon.hypervisor.page_manager import PAGE
 from vmxon.hypervisor.registers import GuestRegisters
-from vmxon.hypervisor.vmcs import new_bitmaps, new_vmcs, write_controls, write_guest_state, write_host_state
+from vmxon.hypervisor.shadow.paging import ShadowPaging
+from vmxon.hypervisor.shadow.tables import ShadowTables
+from vmxon.hypervisor.virtual_memory import PagingMode, VirtualMemory
+from vmxon.hypervisor.vmcs import (
+    fields_of,
+    new_bitmaps,
+    new_vmcs,
+    write_controls,
+    write_guest_state,
+    write_host_state,
+    write_shadow_controls,
+)
 from vmxon.machine.loader import BootImage
 from vmxon.machine.outcome import Outcome
 from vmxon.machine.pace import NANOSECONDS, Pace
@@ -52,9 +64,10 @@ EXIT_FIELDS = (
 )
 
 
-def machine_memory(guest: int) -> int:
-    """Bytes that the machine needs for a guest of that size: EPT tables, and 2 MiB to align its memory."""
-    return (guest + guest // 256 + HYPERVISOR_MEMORY + PAGE - 1) // PAGE * PAGE
+def machine_memory(guest: int, paging: PagingMode = PagingMode.EPT) -> int:
+    """Bytes that the machine needs for a guest of that size: tables, and 2 MiB to align its memory."""
+    tables = guest // 256 if paging is PagingMode.EPT else guest // 16
+    return (guest + tables + HYPERVISOR_MEMORY + PAGE - 1) // PAGE * PAGE
 
 
 class VirtualMachine:
@@ -71,9 +84,10 @@ class VirtualMachine:
         pace: Pace | None = None,
         batched: bool = True,
         host: Host | None = None,
+        paging: PagingMode = PagingMode.EPT,
     ) -> None:
         self.pace = pace or Pace()
-        self.host = host = host or Host(model, machine_memory(memory_size), batched=batched)
+        self.host = host = host or Host(model, machine_memory(memory_size, paging), batched=batched)
         self.root, self.pages = host.root, host.pages
         root = self.root
         self.time = GuestTime(root)
@@ -82,12 +96,18 @@ class VirtualMachine:
         host.vacate()
         self.vmcs = new_vmcs(root, self.pages)
         self.vpid = host.new_vpid()
-        write_controls(root, bitmaps, self.memory.address_space.pointer, self.vpid)
+        if paging is PagingMode.EPT:
+            write_controls(root, bitmaps, self.memory.address_space.pointer, self.vpid)
+        else:
+            write_shadow_controls(root, bitmaps, self.vpid)
         write_host_state(root)
         write_guest_state(root)
         self.live = LiveState.new(root, self.pages)
         host.settle(self)
         self.registers = GuestRegisters(root)
+        present = fields_of(root)
+        self._has_timer = Field.VMX_PREEMPTION_TIMER_VALUE in present
+        self._exit_fields = tuple(field if field in present else Field.GUEST_LINEAR_ADDRESS for field in EXIT_FIELDS)
         self.devices = GuestDevices(
             root,
             self.memory,
@@ -97,17 +117,24 @@ class VirtualMachine:
             serial=serial,
             debug_console=debug_console,
             leave=self._leave,
+            paging=lambda user: self.paging.paging(user),
             drives=drives,
         )
         self.injector = Injector(root, self.devices.board.pic)
+        self.paging: VirtualMemory
+        if paging is PagingMode.EPT:
+            self.paging = ExtendedPaging(root, self.memory, self.registers, self.injector)
+        else:
+            self.paging = ShadowPaging(root, self.memory, self.registers, self.injector, ShadowTables(root, self.pages, self.memory))
         self.dispatcher = Dispatcher(
             root,
             self.memory,
             self.registers,
+            paging=self.paging,
             devices=self.devices,
             injector=self.injector,
-            cpuid=CpuidPolicy(root, self.pace.rate // 1000),
-            msrs=MsrPolicy(root, bitmaps, self.time),
+            cpuid=CpuidPolicy(root, self.pace.rate // 1000, self.paging.hidden),
+            msrs=MsrPolicy(root, bitmaps, self.time, self.paging.msrs),
             hypercall=Hypercall(
                 self.memory,
                 self.registers,
@@ -125,7 +152,7 @@ class VirtualMachine:
         self._launched = False
         self._deadline = 0
         self._blocking = 0
-        self._rip: int | None = None
+        self.next_rip: int | None = None
         """Where the guest goes on after an instruction that was done for it."""
         self._started = 0.0
         self._limit: float | None = None
@@ -192,17 +219,22 @@ class VirtualMachine:
             injector.offer_interrupt()
         deadline = self.devices.next_deadline()
         self._deadline = NEVER if deadline is None else deadline
-        timer = self.time.timer(min(self._deadline, end))
+        self.paging.prepare_entry()
+        end = min(self._deadline, end)
+        timer = self.time.timer(end)
         offset = self.time.enter()
-        if self._rip is None:
-            self.root.set_fields(Field.VMX_PREEMPTION_TIMER_VALUE, timer, Field.TSC_OFFSET, offset)
+        if not self._has_timer:
+            self.root.alarm = self.root.time + max(1, end - self.time.now)
+            self.root.set_fields(Field.TSC_OFFSET, offset)
         else:
-            self.root.set_fields(Field.VMX_PREEMPTION_TIMER_VALUE, timer, Field.TSC_OFFSET, offset, Field.GUEST_RIP, self._rip)
-            self._rip = None
+            self.root.set_fields(Field.VMX_PREEMPTION_TIMER_VALUE, timer, Field.TSC_OFFSET, offset)
+        if self.next_rip is not None:
+            self.root.set_fields(Field.GUEST_RIP, self.next_rip)
+            self.next_rip = None
 
     def _exit(self) -> RawExit:
         """What the VMCS says of the exit; an event that it interrupted is delivered again."""
-        values = self.root.fields(EXIT_FIELDS)
+        values = self.root.fields(self._exit_fields)
         self._blocking, vectoring = values.pop(), values.pop()
         raw = RawExit._make(values)
         if raw.reason & 1 << 31:
@@ -221,7 +253,7 @@ class VirtualMachine:
 
     def finish(self, raw: RawExit) -> None:
         """The instruction that exited has been done: the guest goes on behind it."""
-        self._rip = raw.rip + raw.length
+        self.next_rip = raw.rip + raw.length
         if self._blocking & BLOCKED_BY_STI_OR_MOV_SS:
             self.root.set_fields(Field.GUEST_INTERRUPTIBILITY_STATE, self._blocking & ~BLOCKED_BY_STI_OR_MOV_SS)
 
