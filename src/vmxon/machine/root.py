@@ -29,6 +29,7 @@ from vmxon.machine.identity import SCRATCH, STACK, STACK_TOP, build_identity
 from vmxon.machine.outcome import EXIT_FIELDS, Exited, FailedInvalid, FailedValid, Faulted, Outcome, Succeeded, broken_rule
 from vmxon.machine.processor import Processor
 from vmxon.machine.sizes import parse_size
+from vmxon.machine.system_instructions import NOWHERE, RAX, SystemInstructions
 from vmxon.microcode.layout import member_offset
 from vmxon.processor.state import HostRequest, ProcessorState
 from vmxon.vmx.controls import PinBased
@@ -40,8 +41,7 @@ from vmxon.vmx.state import Operation, field_offset
 PYTHON_RIP = 0xFFFF_8000_5079_0000
 """HOST_RIP of a hypervisor written in Python: canonical, mapped nowhere, no instruction is ever fetched there."""
 CARRY, ZERO = 1, 1 << 6
-NOWHERE = (1 << 64) - 1
-RAX, RCX, RDX, RBX, RSP = 0, 1, 2, 3, 4
+RSP = 4
 RIP, PYTHON_CODE, TSC_ADJUST, VMCS = (member_offset(ProcessorState, name) // 8 for name in ("rip", "python_code", "tsc_adjust", "vmcs"))
 """Places in the state as words."""
 PIN, TIMER = (field_offset(field) // 8 for field in (VmcsField.PIN_BASED_VM_EXECUTION_CONTROLS, VmcsField.VMX_PREEMPTION_TIMER_VALUE))
@@ -63,7 +63,7 @@ class PhysicalBus(Protocol):
         """A store."""
 
 
-class RootProcessor:
+class RootProcessor(SystemInstructions):
     """The root-mode face of a `Processor`; memory below `free` is its own (page and descriptor tables, operands)."""
 
     def __init__(self, processor: Processor, *, batched: bool = True, hints: bool = False) -> None:
@@ -80,8 +80,7 @@ class RootProcessor:
         self._code = arena.part("python_code", 16)
         self._code_address = arena.address("python_code")
         start = member_offset(ProcessorState, "gpr")
-        self.registers: memoryview = arena.part("state", start + 128)[start:].cast("Q")
-        """RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8–R15."""
+        self.registers = arena.part("state", start + 128)[start:].cast("Q")
         self._vmx_words, self._vmx_address = self.engine.vmx_memory.words[8], arena.address("vmx_memory")
         self._timer_shift = self.state.vmx_capability[MISC - 0x480] & VmxMisc.timer_shift.mask
         self._words = self.state.bound_memory.words[8]
@@ -202,10 +201,6 @@ class RootProcessor:
         if fault is not None:
             return fault
         return self._verdict(name, flags) or Succeeded(name, value)
-
-    def _load(self, operands: dict[str, int]) -> None:
-        for register, value in operands.items():
-            self.registers[("rax", "rcx", "rdx", "rbx").index(register)] = value & NOWHERE
 
     def _verdict(self, name: str, flags: int) -> Outcome | None:
         if flags & CARRY:
@@ -355,69 +350,6 @@ class RootProcessor:
         outcome = self.vmwrite(encoding, value)
         if not outcome.succeeded:
             raise KeyError(str(outcome))
-
-    # The instructions around VMX.
-    def rdmsr(self, address: int) -> Outcome:
-        """A model-specific register."""
-        return self._wide("RDMSR", b"\x0f\x32", rcx=address)
-
-    def wrmsr(self, address: int, value: int) -> Outcome:
-        """Set a model-specific register."""
-        return self._wide("WRMSR", b"\x0f\x30", rcx=address, rax=value & 0xFFFF_FFFF, rdx=value >> 32)
-
-    def rdtsc(self) -> Outcome:
-        """The time-stamp counter."""
-        return self._wide("RDTSC", b"\x0f\x31")
-
-    def _wide(self, name: str, code: bytes, **operands: int) -> Outcome:
-        saved = self.registers.tobytes()
-        self._load(operands)
-        fault = self._run(name, code)
-        value = self.registers[RDX] << 32 | self.registers[RAX]
-        self.registers.cast("B")[:] = saved
-        return fault or Succeeded(name, value)
-
-    def read_cr(self, number: int) -> Outcome:
-        """A control register."""
-        return self._unflagged("MOV from CR", bytes((0x0F, 0x20, 0xC0 | number << 3)), 0)
-
-    def write_cr(self, number: int, value: int) -> Outcome:
-        """Set a control register."""
-        return self._unflagged("MOV to CR", bytes((0x0F, 0x22, 0xC0 | number << 3)), value)
-
-    def read_dr(self, number: int) -> Outcome:
-        """A debug register."""
-        return self._unflagged("MOV from DR", bytes((0x0F, 0x21, 0xC0 | number << 3)), 0)
-
-    def write_dr(self, number: int, value: int) -> Outcome:
-        """Set a debug register."""
-        return self._unflagged("MOV to DR", bytes((0x0F, 0x23, 0xC0 | number << 3)), value)
-
-    def fxsave(self, address: int) -> Outcome:
-        """Store x87 and SSE registers to 512 bytes of memory, aligned to 16."""
-        return self._unflagged("FXSAVE64", b"\x48\x0f\xae\x00", address)
-
-    def fxrstor(self, address: int) -> Outcome:
-        """Load x87 and SSE registers."""
-        return self._unflagged("FXRSTOR64", b"\x48\x0f\xae\x08", address)
-
-    def _unflagged(self, name: str, code: bytes, value: int) -> Outcome:
-        saved = self.registers.tobytes()
-        self.registers[RAX] = value & NOWHERE
-        fault = self._run(name, code)
-        result = self.registers[RAX]
-        self.registers.cast("B")[:] = saved
-        return fault or Succeeded(name, result)
-
-    def cpuid(self, leaf: int, subleaf: int = 0) -> tuple[int, int, int, int]:
-        """EAX, EBX, ECX, EDX of a leaf."""
-        saved = self.registers.tobytes()
-        self._load({"rax": leaf, "rcx": subleaf})
-        self._run("CPUID", b"\x0f\xa2")
-        registers = self.registers
-        values = registers[RAX], registers[RBX], registers[RCX], registers[RDX]
-        registers.cast("B")[:] = saved
-        return values
 
 
 def bare_processor(memory: str | int = "16M", model: str = "max", *, hints: bool = False) -> RootProcessor:
