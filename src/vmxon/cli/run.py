@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import time
 from dataclasses import dataclass
-from enum import Enum
 
 import click
 
@@ -13,11 +12,8 @@ from vmxon.cli.images import Program, find_program
 from vmxon.cli.options import MachineOptions, hints_option, machine_options
 from vmxon.cli.report import ExitCount, print_exits, print_json
 
-
-class Paging(Enum):
-    """How the hypervisor gives the guest its memory."""
-
-    EPT = "ept"
+PAGING = ("ept", "shadow")
+"""The values of `hypervisor.virtual_memory.PagingMode`, which help need not import."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +23,8 @@ class RunOptions:
     program: Program | None
     """None: the bundled guest."""
     machine: MachineOptions
-    paging: Paging = Paging.EPT
+    paging: str = "ept"
+    """A value of `PagingMode`."""
     hints: bool = False
 
 
@@ -38,6 +35,7 @@ def start(options: RunOptions) -> int:
     from vmxon.cli.machines import find_model, open_drives
     from vmxon.hypervisor.guest import bundled_guest
     from vmxon.hypervisor.virtual_machine import VirtualMachine
+    from vmxon.hypervisor.virtual_memory import PagingMode
     from vmxon.machine.loader import load_files, load_multiboot
 
     machine, program = options.machine, options.program
@@ -49,7 +47,14 @@ def start(options: RunOptions) -> int:
         image = load_files(program.kernel, machine.memory, program.append, modules)
     show_build_progress(sys.stderr)
     console = GuestConsole(machine)
-    guest = VirtualMachine(model, machine.memory, serial=console.serial, debug_console=console.debug_console, drives=drives)
+    guest = VirtualMachine(
+        model,
+        machine.memory,
+        serial=console.serial,
+        debug_console=console.debug_console,
+        drives=drives,
+        paging=PagingMode(options.paging),
+    )
     guest.interactive = sys.stdin.isatty()
     history = record_hints(guest.root.processor, sys.stderr) if options.hints else None
     guest.root.history = history
@@ -76,8 +81,8 @@ def start(options: RunOptions) -> int:
 @hints_option
 @click.option(
     "--paging",
-    type=click.Choice([paging.value for paging in Paging]),
-    default=Paging.EPT.value,
+    type=click.Choice(PAGING),
+    default="ept",
     show_default=True,
     help="How guest memory is mapped.",
 )
@@ -101,4 +106,4 @@ def command(
     if guest is None and (modules or append):
         raise click.UsageError("--initrd and --append need a --kernel: the bundled guest takes neither")
     program = None if guest is None else find_program(guest, append, modules)
-    return start(RunOptions(program, machine, Paging(paging), hints))
+    return start(RunOptions(program, machine, paging, hints))

@@ -22,8 +22,8 @@ WITHOUT_SUBLEAVES = frozenset({0, 1, 2, 3, 5, 6})
 class CpuidPolicy:
     """Answers are taken from the processor once and remembered."""
 
-    def __init__(self, root: RootProcessor, kilohertz: int) -> None:
-        self.root, self.kilohertz = root, kilohertz
+    def __init__(self, root: RootProcessor, kilohertz: int, hidden: tuple[Feature, ...] = ()) -> None:
+        self.root, self.kilohertz, self.hidden = root, kilohertz, HIDDEN + hidden
         self._known: dict[tuple[int, int], Leaf] = {}
 
     def answer(self, leaf: int, subleaf: int) -> Leaf:
@@ -45,7 +45,7 @@ class CpuidPolicy:
         if HYPERVISOR < leaf < HYPERVISOR + 0x1000_0000:
             return 0, 0, 0, 0
         values = list(self.root.cpuid(leaf, subleaf))
-        for feature in HIDDEN:
+        for feature in self.hidden:
             if (feature.leaf, feature.subleaf) == (leaf, subleaf):
                 values[feature.register] &= ~feature.mask
         if leaf == 1:

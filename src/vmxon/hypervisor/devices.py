@@ -39,8 +39,10 @@ class GuestDevices:
         serial: Callable[[int], None],
         debug_console: Callable[[int], None],
         leave: Callable[[int], None],
+        paging: Callable[[bool], Paging],
         drives: Sequence[AtaDrive | None] = (),
     ) -> None:
+        self._paging = paging
         self.root, self.memory, self.registers, self.pace = root, memory, registers, pace
         self.board = Board(memory.view, Sinks(serial, debug_console, leave, self._reset), drives)
         self.board.program_timer()
@@ -82,17 +84,8 @@ class GuestDevices:
         registers, size = self.registers, access.size
         width = (1 << access.address_bits) - 1
         left = registers[Register.RCX] & width if access.repeated else 1
-        flags, cr0, cr3, cr4, efer, rights = self.root.fields(
-            (
-                Field.GUEST_RFLAGS,
-                Field.GUEST_CR0,
-                Field.GUEST_CR3,
-                Field.GUEST_CR4,
-                Field.GUEST_IA32_EFER,
-                Field.GUEST_SS_ACCESS_RIGHTS,
-            )
-        )
-        paging = Paging(cr0, cr3, cr4, efer, user=rights >> 5 & 3 == 3)
+        flags, rights = self.root.fields((Field.GUEST_RFLAGS, Field.GUEST_SS_ACCESS_RIGHTS))
+        paging = self._paging(rights >> 5 & 3 == 3)
         room = (PAGE - access.linear % PAGE) // size
         count = 1 if flags & DIRECTION else max(1, min(left, room))
         pieces = self._pieces(access, paging, size * count)

@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from vmxon.arch.exceptions import Vector
-from vmxon.errors import ConfigurationError, GuestStopped
-from vmxon.hypervisor.control_registers import ControlRegisters
+from vmxon.errors import GuestStopped
 from vmxon.hypervisor.cpuid_policy import CpuidPolicy
 from vmxon.hypervisor.devices import GuestDevices
 from vmxon.hypervisor.exits import (
-    ControlRegisterWrite,
-    EptViolation,
     Event,
     RawExit,
     StringInputOutput,
@@ -24,6 +21,7 @@ from vmxon.hypervisor.injection import Injector
 from vmxon.hypervisor.msr_policy import MsrPolicy
 from vmxon.hypervisor.registers import GuestRegisters, Register
 from vmxon.hypervisor.triple_fault import describe_triple_fault
+from vmxon.hypervisor.virtual_memory import VirtualMemory
 from vmxon.machine.root import RootProcessor
 from vmxon.vmx.events import EventType
 from vmxon.vmx.exit_reasons import ExitReason
@@ -48,6 +46,7 @@ class Dispatcher:
         memory: GuestMemory,
         registers: GuestRegisters,
         *,
+        paging: VirtualMemory,
         devices: GuestDevices,
         injector: Injector,
         cpuid: CpuidPolicy,
@@ -57,11 +56,10 @@ class Dispatcher:
     ) -> None:
         self.root, self.memory, self.registers = root, memory, registers
         self.devices, self.injector, self.cpuid, self.msrs, self.hypercall = devices, injector, cpuid, msrs, hypercall
-        self.control = ControlRegisters(root, memory, registers)
+        self.paging = paging
         self._halt = halt
         self.actions: dict[int, Callable[[RawExit], bool]] = {
             ExitReason.IO_INSTRUCTION: self._input_output,
-            ExitReason.EPT_VIOLATION: self._ept_violation,
             ExitReason.PREEMPTION_TIMER: self._nothing,
             ExitReason.EXTERNAL_INTERRUPT: self._nothing,
             ExitReason.INTERRUPT_WINDOW: self._nothing,
@@ -70,13 +68,13 @@ class Dispatcher:
             ExitReason.RDMSR: self._read_msr,
             ExitReason.WRMSR: self._write_msr,
             ExitReason.VMCALL: self._vmcall,
-            ExitReason.CR_ACCESS: self._control_register,
             ExitReason.INVD: self._skip,
             ExitReason.WBINVD: self._skip,
             ExitReason.XSETBV: self._refuse,
             ExitReason.EXCEPTION_OR_NMI: self._event,
             ExitReason.TRIPLE_FAULT: self._triple_fault,
             **dict.fromkeys(VMX_INSTRUCTIONS, self._undefined),
+            **paging.actions,
         }
 
     def act(self, raw: RawExit) -> bool:
@@ -118,20 +116,6 @@ class Dispatcher:
         self.root.write_cr(CR2, fault.linear)
         self.injector.exception(Vector.PF, fault.error_code)
 
-    # Memory.
-    def _ept_violation(self, raw: RawExit) -> bool:
-        violation = decode_exit(raw)
-        assert isinstance(violation, EptViolation)
-        if violation.mapped:
-            what = "fetched an instruction from" if violation.fetch else "wrote to"
-            raise GuestStopped(f"the guest {what} {violation.physical:#x}, where there is no memory", where=f"guest RIP {raw.rip:#018x}")
-        try:
-            self.memory.supply(violation.physical)
-        except ConfigurationError as error:
-            where = f"guest-physical {violation.physical:#x}"
-            raise GuestStopped("no frame is left for the guest's page tables", where=where) from error
-        return False
-
     # Instructions.
     def _cpuid(self, _: RawExit) -> bool:
         registers = self.registers
@@ -160,11 +144,6 @@ class Dispatcher:
         self.hypercall.serve()
         return True
 
-    def _control_register(self, raw: RawExit) -> bool:
-        access = decode_exit(raw)
-        assert isinstance(access, ControlRegisterWrite)
-        return self.control.write(access) or self._refuse(raw)
-
     def _nothing(self, _: RawExit) -> bool:
         return False
 
@@ -172,8 +151,7 @@ class Dispatcher:
         return True
 
     def _refuse(self, _: RawExit) -> bool:
-        self.injector.exception(Vector.GP, 0)
-        return False
+        return self.injector.refuse()
 
     def _undefined(self, _: RawExit) -> bool:
         self.injector.exception(Vector.UD)
@@ -188,8 +166,13 @@ class Dispatcher:
         else:
             (code,) = self.root.fields((Field.VM_EXIT_INTERRUPTION_ERROR_CODE,))
             vector = Vector(event.information.vector)
+            if vector is Vector.PF:
+                fault = self.paging.page_fault(event.qualification, code, raw.rip)
+                if fault is not None:
+                    self._page_fault(fault)
+                return False
             self.injector.exception(vector, code if event.information.error_code_valid else None)
         return False
 
     def _triple_fault(self, _: RawExit) -> bool:
-        raise describe_triple_fault(self.root, self.registers)
+        raise describe_triple_fault(self.root, self.registers, self.paging.paging(user=False))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from vmxon.hypervisor.arch_memory import LARGE, ArchMemory
 from vmxon.hypervisor.page_manager import PAGE, PageManager
 from vmxon.machine.root import RootProcessor
@@ -18,6 +20,8 @@ class GuestMemory:
         """Host-physical address that no memory answers."""
         self.supplied = 0
         """How many 4-KiB pages of memory are mapped by now."""
+        self.written: Callable[[int, int], None] | None = None
+        """Hears of every write that is not the guest's own: guest-physical address and bytes."""
 
     @property
     def view(self) -> memoryview:
@@ -47,3 +51,5 @@ class GuestMemory:
         """Store guest-physical bytes; those outside memory are lost."""
         inside = max(0, min(len(data), self.size - guest))
         self.root.write(self.base + guest, data[:inside])
+        if self.written is not None and inside:
+            self.written(guest, inside)

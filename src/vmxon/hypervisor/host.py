@@ -10,8 +10,10 @@ from vmxon.errors import ConfigurationError
 from vmxon.hypervisor.bring_up import enter_vmx_operation, require, value_of
 from vmxon.hypervisor.live_state import LiveState
 from vmxon.hypervisor.page_manager import PageManager
+from vmxon.hypervisor.windows import Windows
+from vmxon.hypervisor.timer_line import TimerLine
+from vmxon.hypervisor.vmcs import fields_of
 from vmxon.machine.processor import Processor
-from vmxon.machine.root import RootProcessor
 from vmxon.vmx.fields import VmcsField as Field
 
 LAST_VPID = 0xFFFF
@@ -31,10 +33,11 @@ class Host:
     """One processor and its memory, under any number of guests."""
 
     def __init__(self, model: Model, memory_size: int, *, batched: bool = True) -> None:
-        self.root = RootProcessor(Processor(model, memory_size), batched=batched)
+        self.root = TimerLine(Processor(model, memory_size), batched=batched)
         self.pages = PageManager(self.root.processor.engine.memory_size, self.root.free)
         enter_vmx_operation(self.root, self.pages)
         require(self.root.write_cr(4, value_of(self.root.read_cr(4)) | Cr4.osfxsr.mask))
+        self.windows = self.root.bus = Windows(1 << model.physical_width - 2)
         self.current: Tenant | None = None
         """The guest whose VMCS is current and whose registers are in the processor."""
         self.switches = 0
@@ -73,7 +76,7 @@ class Host:
     def evict(self, guest: Tenant) -> None:
         """It will not run again: forget its translations and its VMCS, whose frames others may get."""
         self.give_to(guest)
-        (pointer,) = self.root.fields((Field.EPTP,))
+        pointer = self.root.fields((Field.EPTP,))[0] if Field.EPTP in fields_of(self.root) else 0
         if pointer:
             require(self.root.invept(SINGLE_CONTEXT, pointer))
         require(self.root.vmclear(guest.vmcs))

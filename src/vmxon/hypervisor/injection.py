@@ -5,6 +5,7 @@ from __future__ import annotations
 from vmxon.arch.exceptions import Vector
 from vmxon.arch.flags import Rflags
 from vmxon.devices.pic import PicPair
+from vmxon.errors import Fault, TripleFault
 from vmxon.machine.root import RootProcessor
 from vmxon.vmx.controls import PrimaryProcessorBased
 from vmxon.vmx.events import EntryInterruption, EventType, IdtVectoring
@@ -12,6 +13,7 @@ from vmxon.vmx.fields import VmcsField as Field
 
 BLOCKED_BY_STI_OR_MOV_SS = 3
 WINDOW = PrimaryProcessorBased.interrupt_window_exiting.mask
+CONTRIBUTORY = frozenset({Vector.DE, Vector.TS, Vector.NP, Vector.SS, Vector.GP})
 SOFTWARE = (EventType.SOFTWARE_INTERRUPT, EventType.PRIVILEGED_SOFTWARE_EXCEPTION, EventType.SOFTWARE_EXCEPTION)
 
 
@@ -23,17 +25,31 @@ class Injector:
         (self._primary,) = root.fields((Field.PRIMARY_PROCESSOR_BASED_VM_EXECUTION_CONTROLS,))
         self.pending = False
         """An event waits in the VMCS for the next VM entry."""
+        self._repeated: int | None = None
+        """The exception among what is delivered again."""
         self.window = False
         """Interrupt-window exiting is on."""
 
     def repeat(self, vectoring: int, error_code: int, length: int) -> None:
         """Deliver again what the exit interrupted; without this the event would be lost."""
         word = IdtVectoring(vectoring)
+        self._repeated = word.vector if word.type is EventType.HARDWARE_EXCEPTION else None
         self._inject(word.vector, word.type, error_code if word.error_code_valid else None, length)
 
     def exception(self, vector: Vector, error_code: int | None = None) -> None:
-        """Raise a fault at the guest's RIP."""
+        """Raise a fault at the guest's RIP; during the delivery of another it may become a #DF (Vol. 3A Table 6-5)."""
+        first = self._repeated if self.pending else None
+        if first == Vector.DF:
+            (rip,) = self.root.fields((Field.GUEST_RIP,))
+            raise TripleFault((Fault("#DF", rip, 0), Fault(f"#{vector.name}", rip, error_code)))
+        if (first == Vector.PF and vector in CONTRIBUTORY | {Vector.PF}) or (first in CONTRIBUTORY and vector in CONTRIBUTORY):
+            vector, error_code = Vector.DF, 0
         self._inject(vector, EventType.HARDWARE_EXCEPTION, error_code, 0)
+
+    def refuse(self) -> bool:
+        """#GP(0) for an instruction that is not done."""
+        self.exception(Vector.GP, 0)
+        return False
 
     def non_maskable(self) -> None:
         """Hand an NMI on."""

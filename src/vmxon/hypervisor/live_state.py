@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import struct
 
+from vmxon.arch.features import Feature
 from vmxon.hypervisor.bring_up import require, value_of
 from vmxon.hypervisor.page_manager import PAGE, PageManager
 from vmxon.machine.root import RootProcessor
 from vmxon.vmx.fields import VmcsField as Field
 
 LIVE_MSRS = (0xC000_0081, 0xC000_0082, 0xC000_0083, 0xC000_0084, 0xC000_0102, 0xC000_0103)
-"""STAR, LSTAR, CSTAR, FMASK, KERNEL_GS_BASE, TSC_AUX: the guest has them without exits, and the VMCS has no field for them."""
+"""STAR, LSTAR, CSTAR, FMASK, KERNEL_GS_BASE, TSC_AUX: the guest has them without exits, and the VMCS has no field for them; the last comes with RDTSCP."""
 IMAGE = 2048
 """Where in the page the FXSAVE image is; the MSR list is at its start."""
 IMAGE_SIZE = 512
@@ -41,11 +42,12 @@ class LiveState:
     def new(cls, root: RootProcessor, pages: PageManager) -> LiveState:
         """Of a guest that has not run yet; its VMCS, which is current, is told where the MSR list is."""
         live = cls(root, pages.allocate())
+        count = len(LIVE_MSRS) - (0 if Feature.RDTSCP in root.processor.model.features else 1)
         root.set_fields(
             *(Field.VM_EXIT_MSR_STORE_ADDRESS, live.page),
-            *(Field.VM_EXIT_MSR_STORE_COUNT, len(LIVE_MSRS)),
+            *(Field.VM_EXIT_MSR_STORE_COUNT, count),
             *(Field.VM_ENTRY_MSR_LOAD_ADDRESS, live.page),
-            *(Field.VM_ENTRY_MSR_LOAD_COUNT, len(LIVE_MSRS)),
+            *(Field.VM_ENTRY_MSR_LOAD_COUNT, count),
         )
         return live
 

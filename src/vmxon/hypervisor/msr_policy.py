@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from vmxon.hypervisor.guest_time import GuestTime
+from vmxon.hypervisor.virtual_memory import OwnMsr
 from vmxon.hypervisor.vmcs import Bitmaps
 from vmxon.machine.root import RootProcessor
 
@@ -24,10 +27,11 @@ HIGH, HIGH_BITMAP, WRITE_BITMAPS = 0xC000_0000, 1024, 2048
 class MsrPolicy:
     """Decides on RDMSR and WRMSR; `None` and False stand for #GP(0)."""
 
-    def __init__(self, root: RootProcessor, bitmaps: Bitmaps, time: GuestTime) -> None:
-        self.root, self.time = root, time
+    def __init__(self, root: RootProcessor, bitmaps: Bitmaps, time: GuestTime, own: Mapping[int, OwnMsr] | None = None) -> None:
+        self.root, self.time, self.own = root, time, own or {}
         for msr in PASSED:
-            self._open(bitmaps.msr, msr)
+            if msr not in self.own:
+                self._open(bitmaps.msr, msr)
 
     def _open(self, page: int, msr: int) -> None:
         """Clear the read and write bits of an MSR."""
@@ -38,12 +42,16 @@ class MsrPolicy:
 
     def read(self, msr: int) -> int | None:
         """The value that the guest reads."""
+        if msr in self.own:
+            return self.own[msr].read()
         if msr == TSC:
             return self.time.counter
         return CONSTANTS.get(msr)
 
     def write(self, msr: int, value: int) -> bool:
         """Take a write; False where it is refused."""
+        if msr in self.own:
+            return self.own[msr].write(value)
         if msr == TSC:
             self.time.set_counter(value)
             return True

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from vmxon.arch.bits import Word
 from vmxon.arch.control import Cr0, Cr4
+from vmxon.arch.exceptions import Vector
 from vmxon.arch.msr_vmx import AllowedSettings
 from vmxon.arch.segments import AccessRights
 from vmxon.errors import ConfigurationError
@@ -15,6 +16,7 @@ from vmxon.machine import modes
 from vmxon.machine.identity import CODE, DATA, GDT, IDT, STACK_TOP, TASK, TSS
 from vmxon.machine.root import PYTHON_RIP, RootProcessor
 from vmxon.vmx.controls import Entry, PinBased, PrimaryExit, PrimaryProcessorBased, SecondaryProcessorBased
+from vmxon.vmx.field_support import supported_fields
 from vmxon.vmx.fields import VmcsField as Field
 
 EFER = 0xC000_0080
@@ -71,6 +73,24 @@ CONTROLS: tuple[tuple[Field, int, int, type[Word], int], ...] = (
     ),
 )
 """Field, capability MSR, its TRUE version, layout, and the controls that this hypervisor needs."""
+SHADOW_NEEDS: dict[type[Word], int] = {
+    PinBased: PinBased.make(external_interrupt_exiting=1, nmi_exiting=1),
+    PrimaryProcessorBased: PrimaryProcessorBased.make(
+        hlt_exiting=1, invlpg_exiting=1, cr3_load_exiting=1, cr3_store_exiting=1, use_tsc_offsetting=1, use_io_bitmaps=1, use_msr_bitmaps=1
+    ),
+    SecondaryProcessorBased: 0,
+    PrimaryExit: PrimaryExit.make(save_debug_controls=1, host_address_space_size=1),
+    Entry: Entry.make(load_debug_controls=1),
+}
+"""What shadow paging cannot do without: every VMX processor has it."""
+SHADOW_LIKES: dict[type[Word], int] = {
+    PinBased: PinBased.make(preemption_timer=1),
+    PrimaryProcessorBased: PrimaryProcessorBased.make(activate_secondary=1),
+    SecondaryProcessorBased: SecondaryProcessorBased.make(enable_vpid=1, enable_rdtscp=1),
+    PrimaryExit: PrimaryExit.make(save_pat=1, load_pat=1, save_efer=1, load_efer=1),
+    Entry: Entry.make(load_pat=1, load_efer=1),
+}
+"""What it uses where the processor has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,12 +133,42 @@ def adjusted(root: RootProcessor, capability: int, layout: type[Word], wanted: i
     return wanted | allowed.must_be_one
 
 
+def fields_of(root: RootProcessor) -> frozenset[Field]:
+    """The fields that the processor's VMCS has."""
+    assert root.processor.model.vmx is not None  # detected in bring-up
+    return frozenset(supported_fields(root.processor.model.vmx))
+
+
+def set_present(root: RootProcessor, *pairs: int) -> None:
+    """Set those of the fields that the processor has."""
+    present = fields_of(root)
+    kept = [pair for pair in zip(pairs[::2], pairs[1::2], strict=True) if pair[0] in present]
+    root.set_fields(*(number for pair in kept for number in pair))
+
+
+def write_shadow_controls(root: RootProcessor, bitmaps: Bitmaps, vpid: int = 1) -> None:
+    """The controls of a guest without EPT and unrestricted guest; its page faults exit."""
+    true, present = bool(value_of(root.rdmsr(0x480)) >> 55 & 1), fields_of(root)
+    for field, plain, exact, layout, _ in CONTROLS:
+        if field in present:
+            capability = exact if true else plain
+            liked = SHADOW_LIKES[layout] & AllowedSettings(value_of(root.rdmsr(capability))).may_be_one
+            require(root.vmwrite(field, adjusted(root, capability, layout, SHADOW_NEEDS[layout] | liked)))
+    _write_other_controls(root, bitmaps, 0, vpid)
+    root.set_fields(Field.EXCEPTION_BITMAP, 1 << Vector.PF)
+
+
 def write_controls(root: RootProcessor, bitmaps: Bitmaps, eptp: int, vpid: int = 1) -> None:
     """VM-execution, VM-exit and VM-entry controls (Vol. 3C §25.6 to §25.8)."""
     true = bool(value_of(root.rdmsr(0x480)) >> 55 & 1)
     for field, plain, exact, layout, wanted in CONTROLS:
         require(root.vmwrite(field, adjusted(root, exact if true else plain, layout, wanted)))
-    root.set_fields(
+    _write_other_controls(root, bitmaps, eptp, vpid)
+
+
+def _write_other_controls(root: RootProcessor, bitmaps: Bitmaps, eptp: int, vpid: int) -> None:
+    set_present(
+        root,
         *(Field.EXCEPTION_BITMAP, 0),
         *(Field.PAGE_FAULT_ERROR_CODE_MASK, 0),
         *(Field.PAGE_FAULT_ERROR_CODE_MATCH, 0),
@@ -142,7 +192,8 @@ def write_controls(root: RootProcessor, bitmaps: Bitmaps, eptp: int, vpid: int =
 
 def write_host_state(root: RootProcessor) -> None:
     """What a VM exit loads (Vol. 3C §25.5 “Host-State Area”): this very program, at PYTHON_RIP."""
-    root.set_fields(
+    set_present(
+        root,
         *(Field.HOST_CR0, value_of(root.read_cr(0))),
         *(Field.HOST_CR3, value_of(root.read_cr(3))),
         *(Field.HOST_CR4, value_of(root.read_cr(4))),
@@ -173,7 +224,8 @@ def write_guest_state(root: RootProcessor) -> None:
             *(Field[f"GUEST_{name}_LIMIT"], limit),
             *(Field[f"GUEST_{name}_ACCESS_RIGHTS"], rights),
         )
-    root.set_fields(
+    set_present(
+        root,
         *(Field.GUEST_CR0, Cr0.pe.mask | Cr0.et.mask | CR0_OWNED),
         *(Field.GUEST_CR3, 0),
         *(Field.GUEST_CR4, CR4_OWNED),
