@@ -32,7 +32,13 @@ def explain_failures(pc: Pc, kernel: Path, stream: TextIO) -> None:
         resolver = None
         with suppress(ImageError):
             resolver = Symbols.of_file(str(kernel))
-        record = record_of_cache(cache, pc.processor.model, efer=state.efer, pointer=state.vmcs_pointer)
+        record = record_of_cache(
+            cache,
+            pc.processor.model,
+            efer=state.efer,
+            pointer=state.vmcs_pointer,
+            read_quad=lambda address: int.from_bytes(pc.processor.engine.read_physical(address, 8), "little"),
+        )
         stream.write(f"\nvmxon: VM entry failed at RIP {state.rip:#x}\n")
         explain_entry(record, resolver).document().write(stream)
         stream.flush()
