@@ -5,7 +5,7 @@ checks them before it loads anything of the guest; if one is wrong it fails with
 VMLAUNCH (Vol. 3C §27.2.2 “Checks on Host Control Registers, MSRs, and SSP”).
 """
 
-from stage import ended, small_guest, vmx_operation
+from stage import ended, in_one_line, small_guest, vmx_operation
 from vmxon.hypervisor.bring_up import value_of
 from vmxon.machine.identity import CODE, STACK_TOP, TASK
 from vmxon.machine.root import PYTHON_RIP
@@ -38,7 +38,7 @@ for field, wrong in (
     (Field.HOST_TR_SELECTOR, TASK | 3),
 ):
     root.vmwrite(field, wrong)
-    print(f"{field.name} = {wrong:#x}\n  {root.vmlaunch()}")
+    print(f"{field.name} = {wrong:#x}\n  {in_one_line(root.vmlaunch())}")
     root.vmwrite(field, values[field])
 
 print("all put right:", ended(root.vmlaunch()))

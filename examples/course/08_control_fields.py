@@ -5,7 +5,7 @@ vector is (wanted | low) & high (Vol. 3C §25.6 “VM-Execution Control Fields�
 Vol. 3D App. A.2 “Reserved Controls and Default Settings”). A wrong bit makes VM entry fail with error 7.
 """
 
-from stage import ended, small_guest, vmx_operation
+from stage import ended, in_one_line, small_guest, vmx_operation
 from vmxon.arch.msr_vmx import AllowedSettings
 from vmxon.hypervisor.bring_up import value_of
 from vmxon.machine.root import bare_processor
@@ -34,13 +34,13 @@ for name, plain, true, vector in (
 print("HLT exiting alone, without the bits that must be 1:")
 right = value_of(root.vmread(PRIMARY))
 root.vmwrite(PRIMARY, PrimaryProcessorBased.hlt_exiting.mask)
-print(" ", root.vmlaunch())
+print(" ", in_one_line(root.vmlaunch()))
 
 print("“virtual NMIs” without “NMI exiting”: each is allowed, the pair is not:")
 root.vmwrite(PRIMARY, right)
 pins = value_of(root.vmread(PIN))
 root.vmwrite(PIN, pins | PinBased.virtual_nmis.mask)
-print(" ", root.vmlaunch())
+print(" ", in_one_line(root.vmlaunch()))
 root.vmwrite(PIN, pins)
 
 wanted = PrimaryProcessorBased.make(hlt_exiting=1)

@@ -7,7 +7,7 @@ from vmxon.hypervisor.bring_up import enter_vmx_operation, value_of
 from vmxon.hypervisor.page_manager import PageManager
 from vmxon.hypervisor.vmcs import adjusted, new_bitmaps, new_vmcs, write_controls, write_guest_state, write_host_state
 from vmxon.machine.assembler import assemble
-from vmxon.machine.outcome import Exited, Outcome
+from vmxon.machine.outcome import Exited, Explained, Outcome
 from vmxon.machine.root import RootProcessor, bare_processor
 from vmxon.vmx.controls import Entry, PinBased, PrimaryProcessorBased
 from vmxon.vmx.fields import VmcsField as Field
@@ -69,6 +69,11 @@ def ended(outcome: Outcome) -> Exited:
     if not isinstance(outcome, Exited):
         raise SystemExit(str(outcome))
     return outcome
+
+
+def in_one_line(outcome: Outcome) -> str:
+    """The outcome without the whole explanation that `print(outcome)` has for a failed entry."""
+    return outcome.line if isinstance(outcome, Explained) else str(outcome)
 
 
 def step_over(root: RootProcessor, exited: Exited) -> None:

@@ -32,6 +32,8 @@ SUBCOMMANDS = {
     "check": Subcommand("vmxon.cli.check", "Say which entry rules a VMCS dump breaks."),
     "diff": Subcommand("vmxon.cli.diff", "Compare two VMCS dumps by meaning."),
     "rules": Subcommand("vmxon.cli.rules", "List and show the rules of VM entry."),
+    "assemble": Subcommand("vmxon.cli.assemble", "Assemble files into a kernel for boot."),
+    "grade": Subcommand("vmxon.cli.grade", "Run a folder of images against expected outputs."),
     "version": Subcommand("vmxon.cli.version", "Print the versions of vmxon and of what it stands on."),
 }
 
