@@ -42,7 +42,9 @@ PYTHON_RIP = 0xFFFF_8000_5079_0000
 """HOST_RIP of a hypervisor written in Python: canonical, mapped nowhere, no instruction is ever fetched there."""
 CARRY, ZERO = 1, 1 << 6
 RSP = 4
-RIP, PYTHON_CODE, TSC_ADJUST, VMCS = (member_offset(ProcessorState, name) // 8 for name in ("rip", "python_code", "tsc_adjust", "vmcs"))
+RIP, PYTHON_CODE, TSC_ADJUST, VMCS, POINTER = (
+    member_offset(ProcessorState, name) // 8 for name in ("rip", "python_code", "tsc_adjust", "vmcs", "vmcs_pointer")
+)
 """Places in the state as words."""
 PIN, TIMER = (field_offset(field) // 8 for field in (VmcsField.PIN_BASED_VM_EXECUTION_CONTROLS, VmcsField.VMX_PREEMPTION_TIMER_VALUE))
 """Places in a cached VMCS as words."""
@@ -251,7 +253,7 @@ class RootProcessor(SystemInstructions):
     def vmwrite(self, field: int, value: int) -> Outcome:
         """Set a field of the current VMCS."""
         outcome = self._plain("VMWRITE", b"\x0f\x79\xc1", rax=field, rcx=value)
-        self.lines.note(self.state.vmcs_pointer, (field,), self.processor.ticks)
+        self.lines.note(self._words[POINTER], (field,), self.processor.ticks)
         return outcome
 
     def vmlaunch(self) -> Outcome:
@@ -334,7 +336,7 @@ class RootProcessor(SystemInstructions):
             return
         count = len(pairs)
         if self.history is not None:
-            self.lines.note(self.state.vmcs_pointer, pairs[::2], self.processor.ticks)
+            self.lines.note(self._words[POINTER], pairs[::2], self.processor.ticks)
         self._table[:count] = pairs  # type: ignore[call-overload]  # ctypes takes any sequence
         written = self.engine.call("write_fields", self._table_address, count // 2)
         if written != count // 2:
