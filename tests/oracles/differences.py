@@ -30,6 +30,34 @@ def _in_real_mode(vector: str, place: int) -> Difference:
     return Difference(f"{first}80000b{vector} 0, at {place}", f"{first}800003{vector}, at {place}", REAL_MODE)
 
 
+INACTIVE = "Vol. 3C §28.1 “Architectural State Before a VM Exit”: the processor returns to the active state only behind the exit"
+MASKED = "Vol. 3C §26.2 “Other Causes of VM Exits”: under “external-interrupt exiting” an interrupt exits whatever RFLAGS.IF is"
+
+
+def _of_interrupt(where: int, activity: int, acknowledged: bool) -> str:
+    state = "80000050" if acknowledged else "0"
+    pending = "0 1" if acknowledged else "1 0"
+    return f"\n  exit 1, interruption {state}, at {where}\n   activity: {activity}\n   requested, in service: {pending}"
+
+
+def _interrupts(acknowledged: bool) -> dict[str, Difference]:
+    """External interrupts that find the processor halted, or with interrupts disabled."""
+    prefix = "external interrupt, acknowledged: " if acknowledged else "external interrupt: "
+    halted = {"HLT": 1, "activity state HLT": 0, "pending before entry, activity state HLT": 0}
+    lost = {
+        "a loop with IF clear": ("\n  exit 34, at 0\n   activity: 0", 0, 0),
+        "HLT with IF clear": ("\n  exit 34, at 1\n   activity: 1", 1, 1),
+        "pending before entry, IF clear": ("\n  exit 12, length 3, at 1\n   activity: 0", 0, 0),
+    }
+    return {
+        prefix + label: Difference(_of_interrupt(where, 0, acknowledged), _of_interrupt(where, 1, acknowledged), INACTIVE)
+        for label, where in halted.items()
+    } | {
+        prefix + label: Difference(first + "\n   requested, in service: 1 0", _of_interrupt(where, activity, acknowledged), MASKED)
+        for label, (first, where, activity) in lost.items()
+    }
+
+
 DIFFERENCES: dict[str, dict[str, Difference]] = {
     "vmcs_access": {
         "invept, type unknown and operand not mapped": TYPE_FIRST,
@@ -76,6 +104,15 @@ DIFFERENCES: dict[str, dict[str, Difference]] = {
             "\n  exit a, length 2, at 0\n  exit 0, qualification 4000, interruption 80000301, at 3\n   pending: 0",
             "Vol. 3C §28.3.4 “Saving Non-Register State”: an instruction that exits before it is executed leaves no single step pending",
         ),
+    },
+    "transitions": {
+        "entry list: IA32_FMASK with high bits": Difference(
+            "\n  exit 12, length 3, at 0",
+            "\n  exit 80000022, qualification 1, at 0",
+            "Vol. 3A §5.8.8 “Fast System Calls in 64-Bit Mode”: bits 63:32 of IA32_FMASK are reserved, so WRMSR would raise #GP",
+        ),
+        **_interrupts(acknowledged=True),
+        **_interrupts(acknowledged=False),
     },
 }
 """By guest program, then by the label of the record."""

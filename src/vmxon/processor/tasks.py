@@ -72,10 +72,10 @@ def switch_task(cpu: Cpu, selector: u64, source: int, return_rip: u64, flags: u6
     leave the old task as it was.
     """
     new = task_descriptor(cpu, selector, source)
-    intercept_task_switch(cpu, selector, u64(source))
     wide = descriptor_rights(new) & WIDE_TSS != 0
     if u64(descriptor_limit(new)) < (u64(LIMIT_32) if wide else u64(LIMIT_16)):
         invalid_tss(cpu, selector_code(cpu, selector))
+    intercept_task_switch(cpu, selector, u64(source))
     if cpu.segments[Segment.TR].rights & WIDE_TSS != 0:
         save_pointer = writable_system(cpu, cpu.segments[Segment.TR].base + 0x20, 0x40)
     else:
