@@ -61,7 +61,7 @@ breaks("pin.must_be_one", LONG, {PIN: 0}, REAL)
 breaks("pin.may_be_one", LONG, {PIN: 0x8000_0016}, REAL)
 breaks("primary.must_be_one", LONG, {PRIMARY: 0}, REAL)
 breaks("primary.may_be_one", LONG, {PRIMARY: LONG[PRIMARY] | 1}, REAL)
-breaks("secondary.may_be_one", having(LONG, SecondaryProcessorBased.enable_pml), None, REAL)
+breaks("secondary.may_be_one", having(LONG, SecondaryProcessorBased.enable_pconfig), None, REAL)
 breaks("tertiary.may_be_one", having(LONG, TertiaryProcessorBased.enable_hlat), None, LIMITED)
 breaks("cr3_target.count", LONG, {F.CR3_TARGET_COUNT: 5})
 for structure in STRUCTURES:

@@ -84,7 +84,7 @@ SECOND_SECONDARY = frozenset(
 
 LAST_SECONDARY = SECOND_SECONDARY | {
     *("unrestricted_guest", "enable_invpcid", "enable_vm_functions", "pause_loop_exiting", "use_tsc_scaling"),
-    "vmcs_shadowing",
+    *("vmcs_shadowing", "ept_violation_ve", "enable_pml", "mode_based_execute", "sub_page_write_permissions"),
 }
 
 SECOND_EXIT = FIRST_EXIT | {"save_pat", "load_pat", "save_efer", "load_efer", "save_preemption_timer"}

@@ -68,7 +68,7 @@ def fetch_physical(cpu: Cpu, linear: u64) -> u64:
     entry = slot_address(cpu, linear)
     if load(u64, entry + EXECUTE_TAG) == linear & ~u64(0xFFF) | cpu.tag_current:
         return linear + load(u64, entry + ADDEND) - cpu.memory
-    page = translate(cpu, linear, EXECUTE, cpu.tag_current)
+    page = translate(cpu, linear, EXECUTE, cpu.tag_current, u64(1))
     physical = page & ~u64(0xFFF) | linear & 0xFFF
     if in_memory(cpu, physical):
         fill(cpu, linear, page, EXECUTE, cpu.tag_current)

@@ -216,12 +216,7 @@ def settle_event(cpu: Cpu) -> None:
     if kind == FaultKind.EXCEPTION:
         cpu.memory_latch_count = u64(0)
         cpu.fault_kind = kind
-        # A delivery takes time too: a handler whose first instruction faults must not hold native code for ever.
-        cpu.budget = cpu.budget - 1
-        deliver(cpu)
-        if cpu.fault_kind == FaultKind.HOST:
-            cpu.run_alone = u64(1)
-        cpu.fault_kind = u32(FaultKind.NONE)
+        deliver_fault(cpu)
     elif kind == FaultKind.ALONE:
         cpu.run_alone = u64(1)
     elif kind == FaultKind.HOST:
@@ -229,4 +224,17 @@ def settle_event(cpu: Cpu) -> None:
     elif kind == FaultKind.SECOND_STAGE:
         cpu.memory_latch_count = u64(0)
         if not attempt(second_stage_exit, cpu):
+            if cpu.fault_kind == FaultKind.EXCEPTION:
+                deliver_fault(cpu)
             cpu.fault_kind = u32(FaultKind.NONE)
+
+
+@microcode
+def deliver_fault(cpu: Cpu) -> None:
+    """Deliver the exception in cpu.fault_*; where Python must read a device first, the instruction comes again alone."""
+    # A delivery takes time too: a handler whose first instruction faults must not hold native code for ever.
+    cpu.budget = cpu.budget - 1
+    deliver(cpu)
+    if cpu.fault_kind == FaultKind.HOST:
+        cpu.run_alone = u64(1)
+    cpu.fault_kind = u32(FaultKind.NONE)

@@ -37,7 +37,7 @@ def invalidate_range(cpu: Cpu, physical: u64, size: u64) -> None:
 @microcode
 def translate_read(cpu: Cpu, linear: u64) -> u64:
     """Host-physical page of a linear address for a supervisor read; faults where it has none."""
-    return translate(cpu, linear, READ, cpu.tag_system)
+    return translate(cpu, linear, READ, cpu.tag_system, u64(1))
 
 
 EXPORTS: tuple[Callable[..., object], ...] = (

@@ -11,7 +11,18 @@ from vmxon.microcode import fault, inline, load, microcode, store, u8, u32, u64
 from vmxon.processor.breakpoints import page_is_watched, watch_data
 from vmxon.processor.code_pages import invalidate_code, lines_of, touches_code
 from vmxon.processor.exceptions import general_protection, stack_fault
-from vmxon.processor.paging import EXECUTE, LARGE_1G, LARGE_2M, READ, WRITE, in_memory, walk
+from vmxon.processor.paging import (
+    EXECUTE,
+    LARGE_1G,
+    LARGE_2M,
+    NO_EXECUTE_LINEAR,
+    READ,
+    USER_LINEAR,
+    WRITABLE_LINEAR,
+    WRITE,
+    in_memory,
+    walk,
+)
 from vmxon.processor.segmentation import canonical, segment_linear
 from vmxon.processor.slots import second_stage_walk
 from vmxon.processor.state import CodeSize, FaultKind, HostRequest, Segment
@@ -82,24 +93,25 @@ def miss(cpu: Cpu, linear: u64, size: u64, access: int, tag: u64, segment: u64) 
         watch_data(cpu, linear, size, access & WRITE != 0)
     room = u64(0x1000) - (linear & 0xFFF)
     if size <= room:
-        physical = translate(cpu, linear, access, tag)
+        physical = translate(cpu, linear, access, tag, size)
         return at_physical(cpu, linear, physical, size, access, tag)
-    first = translate(cpu, linear, access, tag) & ~u64(0xFFF) | linear & 0xFFF
+    first = translate(cpu, linear, access, tag, room) & ~u64(0xFFF) | linear & 0xFFF
     next_page = linear + room
     if next_page == 0x1_0000_0000 and cpu.code_size != CodeSize.BITS64:
         next_page = u64(0)
-    second = translate(cpu, next_page, access, tag) & ~u64(0xFFF)
+    second = translate(cpu, next_page, access, tag, size - room) & ~u64(0xFFF)
     return across(cpu, first, second, room, size, access)
 
 
 @microcode
-def translate(cpu: Cpu, linear: u64, access: int, tag: u64) -> u64:
-    """Host-physical page of a linear address | permissions and marks of `walk`, through both stages."""
+def translate(cpu: Cpu, linear: u64, access: int, tag: u64, size: u64) -> u64:
+    """Host-physical page of `size` bytes inside one linear page | permissions and marks of `walk`, through both stages."""
     found = walk(cpu, linear, u64(access), tag & 3)
     if cpu.second_stage == 0:
         return found
     cpu.fault_address = linear
-    stage = second_stage_walk(cpu, found & ~u64(0xFFF) | linear & 0xFFF, u64(access | 16))
+    kind = u64(access | 16) | found & (USER_LINEAR | WRITABLE_LINEAR | NO_EXECUTE_LINEAR) | (size - 1) << 16
+    stage = second_stage_walk(cpu, found & ~u64(0xFFF) | linear & 0xFFF, kind)
     return stage & ~u64(0xFFF) | stage & found & 7 | found & (LARGE_1G | LARGE_2M)
 
 
@@ -117,7 +129,8 @@ def at_physical(cpu: Cpu, linear: u64, translated: u64, size: u64, access: int, 
                 cpu.fault_kind = u32(FaultKind.ALONE)
                 fault()
             invalidate_code(cpu, physical, size)
-        if lines_of(cpu, physical) != 0:
+        if lines_of(cpu, physical) != 0 or translated & WRITE == 0:
+            # Only this write is allowed, not every one to the page.
             return pointer
     fill(cpu, linear, translated, access, tag)
     return pointer

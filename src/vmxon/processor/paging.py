@@ -15,6 +15,8 @@ WALK = 8
 """The access is to a paging structure (second stage only)."""
 LARGE_2M, LARGE_1G = 8, 16
 """Marks in the low bits of what a walk gives: the linear page belongs to a large page."""
+USER_LINEAR, WRITABLE_LINEAR, NO_EXECUTE_LINEAR = 32, 64, 128
+"""Further marks, for the second stage: what the paging entries say of the linear page."""
 FRAME = 0x000F_FFFF_FFFF_F000
 
 PRESENT, WRITABLE, USER_PAGE, ACCESSED, DIRTY, LARGE = 1, 2, 4, 32, 64, 128
@@ -78,7 +80,7 @@ def walk(cpu: Cpu, linear: u64, access: u64, space: u64) -> u64:
     set already. Raises #PF, or faults with SECOND_STAGE.
     """
     if cpu.cr0 & CR0_PG == 0:
-        return linear & FRAME | (READ | WRITE | EXECUTE)
+        return linear & FRAME | (READ | WRITE | EXECUTE | USER_LINEAR | WRITABLE_LINEAR)
     if cpu.cr4 & CR4_PAE == 0:
         return walk_32(cpu, linear, access, space)
     table = cpu.cr3 & FRAME
@@ -121,13 +123,13 @@ def walk(cpu: Cpu, linear: u64, access: u64, space: u64) -> u64:
     if wanted != entry:
         mark_entry(cpu, address, linear, wanted, True)
     offset_mask = (u64(1) << shift) - 1
-    return leaf(cpu, entry & FRAME & ~offset_mask | linear & offset_mask & FRAME, wanted, shift)
+    return leaf(entry & FRAME & ~offset_mask | linear & offset_mask & FRAME, wanted, shift, rights, blocked)
 
 
 @inline
-def leaf(cpu: Cpu, page: int, entry: int, shift: int) -> int:
+def leaf(page: int, entry: int, shift: int, rights: int, blocked: int) -> int:
     """What a walk gives: page, marks, and WRITE where later writes need no dirty-bit update."""
-    result = page | (READ | EXECUTE)
+    result = page | (READ | EXECUTE) | (rights & USER_PAGE) << 3 | (rights & WRITABLE) << 5 | blocked >> 56
     if entry & DIRTY != 0:
         result = result | WRITE
     if shift == 30:
@@ -190,7 +192,18 @@ def walk_32(cpu: Cpu, linear: u64, access: u64, space: u64) -> u64:
         wanted = wanted | DIRTY
     if wanted != entry:
         mark_entry(cpu, address, linear, wanted, False)
-    return leaf(cpu, page, wanted, shift)
+    return leaf(page, wanted, shift, rights, u64(0))
+
+
+@microcode
+def read_pdpte(cpu: Cpu, physical: u64) -> u64:
+    """A PDPTE that a MOV to a control register loads: no linear address is behind this access."""
+    address = physical
+    if cpu.second_stage != 0:
+        address = second_stage_walk(cpu, physical, u64(READ)) & ~u64(0xFFF) | physical & 0xFFF
+    if not in_memory(cpu, address):
+        return ~u64(0)
+    return load(u64, cpu.memory + address)
 
 
 @microcode
@@ -198,10 +211,10 @@ def load_pdptes(cpu: Cpu, cr3: u64) -> None:
     """Load the four PDPTE registers from memory; #GP(0) where a present one has a reserved bit (Vol. 3A §4.4.1)."""
     table = cr3 & 0xFFFF_FFE0
     values = (u64(0), u64(0), u64(0), u64(0))
-    first = read_entry(cpu, table, u64(0))
-    second = read_entry(cpu, table + 8, u64(0))
-    third = read_entry(cpu, table + 16, u64(0))
-    fourth = read_entry(cpu, table + 24, u64(0))
+    first = read_pdpte(cpu, table)
+    second = read_pdpte(cpu, table + 8)
+    third = read_pdpte(cpu, table + 16)
+    fourth = read_pdpte(cpu, table + 24)
     values = (first, second, third, fourth)
     for value in values:
         if value & PRESENT != 0 and value & (cpu.physical_reserved | 0xFFF0_0000_0000_01E6) != 0:

@@ -137,13 +137,16 @@ def intercept_windows(cpu: Cpu) -> u64:
 
 @slot
 def second_stage_exit(cpu: Cpu) -> None:
-    """cpu.fault_qualification / fault_physical describe an EPT violation or misconfiguration: take the VM exit."""
+    """cpu.fault_qualification / fault_physical describe an event of the second stage: take the VM exit, or fault with #VE instead."""
 
 
 @slot
 def second_stage_walk(cpu: Cpu, physical: u64, access: u64) -> u64:
-    """Translate a guest-physical address through EPT for access bits 1 read, 2 write, 4 execute, 8 page-walk access (with 16: the
-    guest-linear address in fault_address is valid). Gives host-physical | allowed bits 2:0; faults with SECOND_STAGE."""
+    """Translate a guest-physical address through EPT. Gives host-physical | allowed bits 2:0; faults with SECOND_STAGE.
+
+    Bits of `access`: 1 read, 2 write, 4 execute, 8 page-walk access, 16 access through the linear address in fault_address, whose
+    page is 32 a user page, 64 writable, 128 not executable; from bit 16 on the size in bytes minus one.
+    """
     return physical | u64(7)
 
 

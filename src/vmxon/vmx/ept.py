@@ -1,38 +1,40 @@
 """Extended page tables: the second stage of address translation (Vol. 3C §29.3 “The Extended Page Table Mechanism (EPT)”).
 
-A walk gives host-physical | permissions; a violation or misconfiguration faults with SECOND_STAGE, and `second_stage_exit`
-makes the VM exit of it. With accessed and dirty flags, accesses to the guest's paging structures count as writes.
+A walk gives host-physical | permissions, or faults as vmx/ept_events.py says. With accessed and dirty flags, accesses to the
+guest's paging structures count as writes.
 """
 
 from __future__ import annotations
 
-from typing import NoReturn
-
-from vmxon.arch.flags import Rflags
 from vmxon.arch.msr_vmx import EptVpidCapabilities
-from vmxon.microcode import fault, implements, microcode, u32, u64
-from vmxon.processor.slots import second_stage_exit, second_stage_walk
-from vmxon.processor.state import FaultKind
+from vmxon.microcode import implements, inline, microcode, u64
+from vmxon.processor.slots import second_stage_walk
 from vmxon.processor.state import ProcessorState as Cpu
-from vmxon.vmx.controls import EptPointer
-from vmxon.vmx.ept_entries import MUST_BE_ZERO, EptEntry, EptPage, EptPage1G, EptPage2M, EptTableEntry
-from vmxon.vmx.exit import vm_exit
-from vmxon.vmx.exit_reasons import ExitReason
-from vmxon.vmx.fields import VmcsField
+from vmxon.vmx.controls import EptPointer, SecondaryProcessorBased
+from vmxon.vmx.ept_entries import MUST_BE_ZERO, EptEntry, EptPage, EptPage1G, EptPage2M, EptPage4K, EptTableEntry
+from vmxon.vmx.ept_events import (
+    ACCESSES,
+    EPT_CAPABILITIES,
+    EXECUTE,
+    READ,
+    USER_EXECUTE,
+    USER_LINEAR,
+    WALK,
+    WRITE,
+    fill_log,
+    misconfigure,
+    mode_based,
+    violate,
+)
+from vmxon.vmx.page_log import log_full, log_page
 from vmxon.vmx.physical import read_quad, write_physical
-from vmxon.vmx.qualifications import EptViolationQualification as Violation
-from vmxon.vmx.state import write_field
+from vmxon.vmx.sub_pages import sub_page_writable
 
-READ, WRITE, EXECUTE, WALK, LINEAR = 1, 2, 4, 8, 16
-"""Bits of `access`."""
-ACCESSES = READ | WRITE | EXECUTE
-EPT_CAPABILITIES = 0x48C - 0x480
 FRAME = EptTableEntry.table.mask
-MISCONFIGURATION = 1 << 63
-"""Mark in cpu.fault_qualification, which has no such bit."""
 RESERVED_TYPES = 1 << 2 | 1 << 3 | 1 << 7
 """Memory types that no leaf may have, as a set."""
 TOP_SHIFT = 39
+NOT_CONVERTIBLE = EptPage.suppress_ve.mask
 
 
 @implements(second_stage_walk)
@@ -42,18 +44,21 @@ def ept_walk(cpu: Cpu, physical: u64, access: u64) -> u64:
     wanted = access & ACCESSES
     if flags and access & WALK != 0:
         wanted = wanted | READ | WRITE
+    full = flags and log_full(cpu)
+    unmarked = False
+    present = present_bits(cpu)
     table = cpu.ept_pointer & FRAME
     shift = u64(TOP_SHIFT)
-    allowed = u64(ACCESSES)
+    allowed = u64(ACCESSES | USER_EXECUTE)
     place = u64(0)
     entry = u64(0)
     if physical >> 48 != 0:
-        violate(cpu, physical, access, wanted, u64(0))
+        violate(cpu, physical, access, wanted, u64(0), u64(NOT_CONVERTIBLE))
     while True:
         place = table + (physical >> shift & 511) * 8
         entry = read_quad(cpu, place)
-        if entry & ACCESSES == 0:
-            violate(cpu, physical, access, wanted, u64(0))
+        if entry & present == 0:
+            violate(cpu, physical, access, wanted, u64(0), entry)
         leaf = shift == 12 or (entry & EptPage.page_size.mask != 0 and shift != TOP_SHIFT)
         if misconfigured(cpu, entry, shift, leaf):
             misconfigure(cpu, physical)
@@ -61,32 +66,68 @@ def ept_walk(cpu: Cpu, physical: u64, access: u64) -> u64:
         if leaf:
             break
         if flags and entry & EptEntry.accessed.mask == 0:
-            write_physical(cpu, u64, place, entry | EptEntry.accessed.mask)
+            if full:
+                unmarked = True
+            else:
+                write_physical(cpu, u64, place, entry | EptEntry.accessed.mask)
         table = entry & FRAME
         shift -= 9
-    if wanted & ~allowed != 0:
-        violate(cpu, physical, access, wanted, allowed)
+    refused = needed(cpu, access, wanted) & ~allowed
+    if refused != 0 and not (refused == WRITE and sub_page_writes(cpu, physical, access, entry, shift)):
+        violate(cpu, physical, access, wanted, allowed, entry)
     if flags:
         marked = entry | EptEntry.accessed.mask
         if wanted & WRITE != 0:
             marked = marked | EptPage.dirty.mask
+        if full and (unmarked or marked != entry):
+            fill_log(cpu)
         if marked != entry:
             write_physical(cpu, u64, place, marked)
+            if (marked ^ entry) & EptPage.dirty.mask != 0:
+                log_page(cpu, physical)
         if marked & EptPage.dirty.mask == 0:
             # A later write must come here again, to set the dirty flag.
             allowed = allowed & ~u64(WRITE)
     offset = (u64(1) << shift) - 1
-    return (entry & FRAME & ~offset) | (physical & offset & ~u64(0xFFF)) | allowed
+    return (entry & FRAME & ~offset) | (physical & offset & ~u64(0xFFF)) | allowed & ACCESSES
+
+
+@inline
+def present_bits(cpu: Cpu) -> int:
+    """Any of these makes an entry present."""
+    present = u64(ACCESSES)
+    if mode_based(cpu):
+        present = u64(ACCESSES | USER_EXECUTE)
+    return present
+
+
+@inline
+def needed(cpu: Cpu, access: int, wanted: int) -> int:
+    """The bits that every entry must have: under mode-based execute control, fetches of user pages have one of their own."""
+    bits = wanted
+    if wanted & EXECUTE != 0 and access & USER_LINEAR != 0 and mode_based(cpu):
+        bits = wanted ^ (EXECUTE | USER_EXECUTE)
+    return bits
+
+
+@microcode
+def sub_page_writes(cpu: Cpu, physical: u64, access: u64, entry: u64, shift: u64) -> bool:
+    """A write that EPT refuses is allowed by the sub-page permissions of its 4-KiB page; updates of guest paging entries never are."""
+    if cpu.vmx_secondary & SecondaryProcessorBased.sub_page_write_permissions.mask == 0:
+        return False
+    if shift != 12 or entry & EptPage4K.sub_page_write.mask == 0 or access & WALK != 0:
+        return False
+    return sub_page_writable(cpu, physical, access)
 
 
 @microcode
 def misconfigured(cpu: Cpu, entry: u64, shift: u64, leaf: bool) -> bool:
     """An entry that no EPT may hold (Vol. 3C §29.3.3.1 “EPT Misconfigurations”)."""
     capabilities = cpu.vmx_capability[EPT_CAPABILITIES]
-    permissions = entry & ACCESSES
-    if permissions & (READ | WRITE) == WRITE:
+    if entry & (READ | WRITE) == WRITE:
         return True
-    if permissions == EXECUTE and capabilities & EptVpidCapabilities.execute_only.mask == 0:
+    # The entry is present: where it is not readable, it is executable.
+    if entry & READ == 0 and capabilities & EptVpidCapabilities.execute_only.mask == 0:
         return True
     if (entry & FRAME) >> u64(cpu.physical_width) != 0:
         return True
@@ -100,40 +141,3 @@ def misconfigured(cpu: Cpu, entry: u64, shift: u64, leaf: bool) -> bool:
     if shift == 21 and (capabilities & EptVpidCapabilities.pages_2m.mask == 0 or entry & MUST_BE_ZERO[EptPage2M] != 0):
         return True
     return u64(RESERVED_TYPES) >> (entry >> EptPage.memory_type.low & 7) & 1 != 0
-
-
-@microcode
-def violate(cpu: Cpu, physical: u64, access: u64, wanted: u64, allowed: u64) -> NoReturn:
-    """Fault with an EPT violation; bits 2:0 of the qualification are the access, 5:3 what the entries allow."""
-    qualification = wanted | (allowed & ACCESSES) << Violation.readable.low
-    if access & (WALK | LINEAR) != 0:
-        qualification = qualification | Violation.linear_valid.mask
-    if access & WALK == 0:
-        qualification = qualification | Violation.translated.mask
-    cpu.fault_physical = physical
-    cpu.fault_qualification = qualification
-    cpu.fault_kind = u32(FaultKind.SECOND_STAGE)
-    fault()
-
-
-@microcode
-def misconfigure(cpu: Cpu, physical: u64) -> NoReturn:
-    """Fault with an EPT misconfiguration."""
-    cpu.fault_physical = physical
-    cpu.fault_qualification = u64(MISCONFIGURATION)
-    cpu.fault_kind = u32(FaultKind.SECOND_STAGE)
-    fault()
-
-
-@implements(second_stage_exit)
-def ept_exit(cpu: Cpu) -> None:
-    """The VM exit of the violation or misconfiguration in cpu.fault_*; RF is saved as 1, as for other faults."""
-    write_field(cpu, VmcsField.GUEST_PHYSICAL_ADDRESS, cpu.fault_physical)
-    if cpu.delivering == 0:
-        cpu.rflags_other = cpu.rflags_other | Rflags.rf.mask
-    if cpu.fault_qualification & MISCONFIGURATION != 0:
-        vm_exit(cpu, u32(ExitReason.EPT_MISCONFIGURATION), u64(0), u32(0))
-    else:
-        qualification = cpu.fault_qualification | u64(cpu.vmx_iret) << Violation.nmi_unblocking.low
-        write_field(cpu, VmcsField.GUEST_LINEAR_ADDRESS, cpu.fault_address)
-        vm_exit(cpu, u32(ExitReason.EPT_VIOLATION), qualification, u32(0))

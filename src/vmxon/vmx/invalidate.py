@@ -179,6 +179,8 @@ def eptp_switched(cpu: Cpu) -> bool:
     if not eptp_valid(machine_view(cpu), eptp):
         return False
     write_field(cpu, VmcsField.EPTP, eptp)
+    if cpu.vmx_secondary & SecondaryProcessorBased.ept_violation_ve.mask != 0:
+        write_field(cpu, VmcsField.EPTP_INDEX, index)
     cpu.ept_pointer = eptp
     select_space(cpu)
     return True

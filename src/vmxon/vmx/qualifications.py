@@ -149,7 +149,7 @@ class NmiUnblockingQualification(Word, width=64):
 class SppQualification(Word, width=64):
     """A sub-page permission event."""
 
-    misconfiguration = flag(11, "0: a miss; 1: an illegal entry")
+    miss = flag(11, "1: an entry that is not valid; 0: an illegal entry")
     nmi_unblocking = flag(12, "an IRET that unblocked NMIs was interrupted; block them again before resuming")
 
 
