@@ -28,6 +28,7 @@ class Subcommand(NamedTuple):
 SUBCOMMANDS = {
     "run": Subcommand("vmxon.cli.run", "Run an operating system as a guest of the hypervisor."),
     "boot": Subcommand("vmxon.cli.boot", "Start an image on the bare machine, VMX included."),
+    "compare": Subcommand("vmxon.cli.compare", "Run a guest two ways and print what each costs."),
     "explain": Subcommand("vmxon.cli.explain", "Say what a VMX number or name means, and what to do."),
     "check": Subcommand("vmxon.cli.check", "Say which entry rules a VMCS dump breaks."),
     "diff": Subcommand("vmxon.cli.diff", "Compare two VMCS dumps by meaning."),

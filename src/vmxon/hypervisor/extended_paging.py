@@ -40,6 +40,11 @@ class ExtendedPaging:
         """The frames of the EPT tree."""
         return list(self.memory.address_space.tables)
 
+    @property
+    def most_tables(self) -> int:
+        """The tree only grows."""
+        return len(self.memory.address_space.tables)
+
     def paging(self, user: bool) -> Paging:
         """The guest's own control registers, which are the processor's."""
         cr0, cr3, cr4, efer = self.root.fields(CONTROL)

@@ -1,63 +1,71 @@
-"""The checker of isolation: walks every guest's extended page tables and says what is mapped that should not be."""
+"""Isolation: a proof by looking, that a guest's tree of tables leads to its own frames and nowhere else."""
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
 
-from vmxon.hypervisor.arch_memory import ADDRESS, LEVELS, PRESENT, Mapping
 from vmxon.hypervisor.guest_memory import GuestMemory
 from vmxon.hypervisor.page_manager import PAGE
-from vmxon.machine.root import RootProcessor
-from vmxon.vmx.ept_entries import EptTableEntry
+from vmxon.hypervisor.shadow.paging import ShadowPaging
+from vmxon.hypervisor.virtual_memory import VirtualMemory
 
-LAST = len(LEVELS) - 1
-
-
-class Guest(Protocol):
-    """Who is checked."""
-
-    memory: GuestMemory
+ADDRESS = 0x000F_FFFF_FFFF_F000
+LARGE = 1 << 7
+SHADOW_PRESENT, EPT_PRESENT = 1, 7
+"""Bits of which one makes an entry present."""
 
 
 @dataclass(frozen=True, slots=True)
-class Trespass:
-    """A leaf that reaches machine memory which is not the guest's."""
+class Leak:
+    """An entry that leads where it must not."""
 
-    guest: int
-    """Place in the list of guests."""
-    mapping: Mapping
+    table: int
+    index: int
+    entry: int
+    why: str
 
     def __str__(self) -> str:
-        leaf = self.mapping
-        return f"guest {self.guest}: guest-physical {leaf.guest:#x} reaches {leaf.host:#x}, {leaf.size:#x} bytes that are not its own"
+        return f"table {self.table:#x}, entry {self.index}: {self.entry:#x} {self.why}"
 
 
-def leaves(root: RootProcessor, table: int, level: int = 0, guest: int = 0) -> Iterator[Mapping]:
-    """Every mapping below an EPT table, read from the machine's memory as the processor would."""
-    for index, entry in enumerate(struct.unpack("<512Q", root.read(table, PAGE))):
-        if not entry & PRESENT:
-            continue
-        address, size = guest + (index << LEVELS[level]), 1 << LEVELS[level]
-        if level == LAST or entry & EptTableEntry.page_size.mask:
-            yield Mapping(address, entry & ADDRESS & -size, size, entry & PRESENT)
-        else:
-            yield from leaves(root, entry & ADDRESS, level + 1, address)
+def find_leaks(memory: GuestMemory, paging: VirtualMemory) -> list[Leak]:
+    """Walk every tree from its root; leaves must be the guest's frames or the empty bus, links the hypervisor's tables."""
+    checker = _Checker(memory, frozenset(paging.tables), SHADOW_PRESENT if isinstance(paging, ShadowPaging) else EPT_PRESENT)
+    if isinstance(paging, ShadowPaging):
+        for table in list(paging.shadow.by_source.values()):
+            checker.walk(table.frame, table.source.level)
+    else:
+        checker.walk(memory.address_space.tables[0], 4)
+    return checker.leaks
 
 
-def trespasses(root: RootProcessor, guests: Iterable[Guest]) -> list[Trespass]:
-    """What any guest could touch of the hypervisor's memory or of another's; empty where isolation holds.
+class _Checker:
+    def __init__(self, memory: GuestMemory, tables: frozenset[int], present: int) -> None:
+        self.memory, self.tables, self.present = memory, tables, present
+        self.leaks: list[Leak] = []
+        self._seen: set[int] = set()
 
-    Addresses at which the machine has no memory are nobody's and allowed.
-    """
-    found = []
-    for number, guest in enumerate(guests):
-        memory = guest.memory
-        own = range(memory.base, memory.base + memory.size)
-        for leaf in leaves(root, memory.address_space.tables[0]):
-            inside = leaf.host in own and leaf.host + leaf.size - 1 in own
-            if leaf.host < root.engine.memory_size and not inside:
-                found.append(Trespass(number, leaf))
-    return found
+    def walk(self, table: int, level: int) -> None:
+        """Look at one table and at those that it leads to."""
+        if table in self._seen:
+            return
+        self._seen.add(table)
+        for index, entry in enumerate(struct.unpack("<512Q", self.memory.root.read(table, PAGE))):
+            if not entry & self.present:
+                continue
+            address = entry & ADDRESS
+            if level > 1 and not entry & LARGE:
+                if address in self.tables:
+                    self.walk(address, level - 1)
+                else:
+                    self.leaks.append(Leak(table, index, entry, "leads to a frame that is no table of this guest"))
+            else:
+                size = PAGE << 9 * (level - 1)
+                self._leaf(table, index, entry, address & -size, size)
+
+    def _leaf(self, table: int, index: int, entry: int, address: int, size: int) -> None:
+        memory = self.memory
+        if address == memory.nowhere or memory.base <= address <= memory.base + memory.size - size:
+            return
+        self.leaks.append(Leak(table, index, entry, "maps memory that is not the guest's"))

@@ -52,6 +52,10 @@ class VirtualMemory(Protocol):
         """Host-physical addresses of the frames that hold the hypervisor's tables for this guest."""
 
     @property
+    def most_tables(self) -> int:
+        """How many such frames there were at most."""
+
+    @property
     def faults(self) -> int:
         """How many accesses the hypervisor made possible that its tables had refused."""
 

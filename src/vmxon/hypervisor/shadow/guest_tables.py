@@ -118,8 +118,8 @@ class GuestTables:
             value = self.entry(place, size)
             if not value & PRESENT:
                 return PageFault(linear, code)
-            leaf = shift == 12 or bool(value & LARGE) and self._may_be_large(control, shift)
-            if size == 8 and value & self._reserved(control, shift, leaf, no_execute) or size == 4 and leaf and shift == 22 and self._wrong_4m(value):
+            leaf = shift == 12 or (bool(value & LARGE) and self._may_be_large(control, shift))
+            if (size == 8 and value & self._reserved(control, shift, leaf, no_execute)) or (size == 4 and leaf and shift == 22 and self._wrong_4m(value)):
                 return PageFault(linear, code | PROTECTION | RESERVED)
             rights = rights & (value | NO_EXECUTE) | value & NO_EXECUTE
             steps.append(Step(place, value, shift))

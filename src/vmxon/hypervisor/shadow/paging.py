@@ -70,6 +70,11 @@ class ShadowPaging:
         """The frames of all shadow tables."""
         return [table.frame for table in self.shadow.by_source.values()]
 
+    @property
+    def most_tables(self) -> int:
+        """How many shadow tables there were at a time."""
+        return self.shadow.most
+
     def paging(self, user: bool) -> Paging:
         """The guest's own control registers."""
         control = self.control.registers
@@ -135,7 +140,7 @@ class ShadowPaging:
             fill = table.filled.get(index)
             if fill is None:
                 break
-            if fill.child is None or fill.child.source.kind == "direct" and table.source.guest_table:
+            if fill.child is None or (fill.child.source.kind == "direct" and table.source.guest_table):
                 self.shadow.clear(table, index)
                 if table.source.kind == "legacy" and level == 2:
                     self.shadow.clear(table, index ^ 1)
