@@ -63,14 +63,17 @@ def entry(value: str) -> str:
 class EptProgram(VmxProgram):
     """A program whose guests have EPT."""
 
+    def built(self) -> str:
+        """Assembly that fills the extended page tables anew."""
+        return BUILD.replace("NUMBER", self.fresh("ept"))
+
     def with_ept(self, label: str, code: str, setup: str = "", *, accessed: bool = False, hook: str = "") -> None:
-        build = BUILD.replace("NUMBER", self.fresh("ept"))
         self.guest(
             label,
             code + "\nvmcall",
             EPTP_ACCESSED if accessed else EPTP,
             controls={SECONDARY: EPT},
-            setup=build + setup,
+            setup=self.built() + setup,
             hook=hook,
         )
 

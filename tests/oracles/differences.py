@@ -114,5 +114,12 @@ DIFFERENCES: dict[str, dict[str, Difference]] = {
         **_interrupts(acknowledged=True),
         **_interrupts(acknowledged=False),
     },
+    "advanced": {
+        "vmlaunch of a shadow VMCS": Difference(
+            " VMfailValid 7",
+            " VMfailInvalid",
+            "Vol. 3C §27.1 “Basic VM-Entry Checks”: a current VMCS that is a shadow VMCS fails before any control is looked at",
+        ),
+    },
 }
 """By guest program, then by the label of the record."""
