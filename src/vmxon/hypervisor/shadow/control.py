@@ -127,7 +127,8 @@ class ShadowControl:
         if wrong or (not paging and self._in_64_bit_mode()):
             return False
         if not value & Cr0.pe.mask:
-            raise ConfigurationError("the guest enters real mode, which shadow paging cannot run", advice="choose --paging ept and --model max")
+            what = "the guest enters real mode, which shadow paging cannot run"
+            raise ConfigurationError(what, advice="choose --paging ept and --model max")
         efer, pointers = old.efer & ~Efer.lma.mask, old.pointers
         if paging and efer & Efer.lme.mask:
             if not old.wide:

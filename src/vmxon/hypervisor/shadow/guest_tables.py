@@ -119,7 +119,8 @@ class GuestTables:
             if not value & PRESENT:
                 return PageFault(linear, code)
             leaf = shift == 12 or (bool(value & LARGE) and self._may_be_large(control, shift))
-            if (size == 8 and value & self._reserved(control, shift, leaf, no_execute)) or (size == 4 and leaf and shift == 22 and self._wrong_4m(value)):
+            wrong = self._reserved(control, shift, leaf, no_execute) if size == 8 else self._wrong_4m if leaf and shift == 22 else 0
+            if value & wrong:
                 return PageFault(linear, code | PROTECTION | RESERVED)
             rights = rights & (value | NO_EXECUTE) | value & NO_EXECUTE
             steps.append(Step(place, value, shift))
@@ -157,8 +158,10 @@ class GuestTables:
             return bits | (LARGE if shift in (39, 30) else 0)
         return bits | {21: MUST_BE_ZERO[Page2M], 30: MUST_BE_ZERO[Page1G]}.get(shift, 0)
 
-    def _wrong_4m(self, value: int) -> bool:
-        return bool(value & MUST_BE_ZERO[Page4M32] or (value >> 13 & 0xFF) << 32 & self.beyond)
+    @property
+    def _wrong_4m(self) -> int:
+        """Bits that must be 0 in an entry of 32-bit paging that maps 4 MiB."""
+        return MUST_BE_ZERO[Page4M32] | (self.beyond >> 32 & 0xFF) << 13
 
     @staticmethod
     def _refuses(control: GuestControl, access: Access, rights: int) -> bool:
@@ -180,5 +183,6 @@ class GuestTables:
             wanted = ACCESSED | (DIRTY if write and number == len(steps) - 1 else 0)
             if wanted & ~step.value:
                 value = step.value | wanted
-                self.memory.root.write(self.memory.base + step.place, bytes((value & 0xFF,))) if step.place < self.memory.size else None
+                if step.place < self.memory.size:
+                    self.memory.root.write(self.memory.base + step.place, bytes((value & 0xFF,)))
                 steps[number] = Step(step.place, value, step.shift)
