@@ -66,6 +66,6 @@ class _Checker:
 
     def _leaf(self, table: int, index: int, entry: int, address: int, size: int) -> None:
         memory = self.memory
-        if address == memory.nowhere or memory.base <= address <= memory.base + memory.size - size:
+        if address >= memory.root.engine.memory_size or memory.base <= address <= memory.base + memory.size - size:
             return
         self.leaks.append(Leak(table, index, entry, "maps memory that is not the guest's"))
