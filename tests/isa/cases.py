@@ -114,13 +114,13 @@ class Generator:
         """A register: an address, an edge, or noise."""
         wide = mode == 64
         kind = self.random.random()
-        if kind < 0.6:
+        if kind < 0.7:
             return self.pointer(mode)
-        if kind < 0.8:
+        if kind < 0.85:
             return self.random.choice(EDGES)
-        if mode == 16 and kind < 0.95:
+        if mode == 16 and kind < 0.97:
             return self.random.getrandbits(16)
-        if kind < 0.87:
+        if kind < 0.91:
             return self.random.choice(WIDE_EDGES) & ((1 << 64 if wide else 1 << 32) - 1)
         return self.random.getrandbits(64 if wide else 32)
 

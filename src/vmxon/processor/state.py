@@ -358,6 +358,8 @@ class ProcessorState(State):
     tag_values = array(u64, 64)
     tag_vpids = array(u64, 64)
     tag_victim = scalar(u64)
+    tag_count = scalar(u64)
+    """How many of the tables' places were ever used since they were cleared; the others are free."""
     tlb_policy = scalar(u64)
     """0 keep what may be kept, 1 keep nothing across every chance to flush."""
 

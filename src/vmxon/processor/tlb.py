@@ -51,7 +51,7 @@ def select_space(cpu: Cpu) -> None:
     cpu.tag_key = key
     base = u64(0)
     index = u64(0)
-    while index < SPACES:
+    while index < cpu.tag_count:
         if cpu.tag_keys[index] == key and cpu.tag_vpids[index] == cpu.vpid:
             base = cpu.tag_values[index]
             break
@@ -89,7 +89,7 @@ def fresh_space(cpu: Cpu, key: u64) -> u64:
     cpu.tag_next = base + 4
     index = u64(0)
     free = u64(SPACES)
-    while index < SPACES:
+    while index < cpu.tag_count:
         known = cpu.tag_keys[index]
         if known == key and cpu.tag_vpids[index] == cpu.vpid:
             free = index
@@ -97,7 +97,10 @@ def fresh_space(cpu: Cpu, key: u64) -> u64:
         if known == 0 and free == SPACES:
             free = index
         index = index + 1
-    if free == SPACES:
+    if free == SPACES and cpu.tag_count < SPACES:
+        free = cpu.tag_count
+        cpu.tag_count = cpu.tag_count + 1
+    elif free == SPACES:
         free = cpu.tag_victim & (SPACES - 1)
         cpu.tag_victim = cpu.tag_victim + 1
     cpu.tag_keys[free] = key
@@ -117,9 +120,10 @@ def clear(cpu: Cpu) -> None:
         store(u64, pointer + EXECUTE, ~u64(0))
         pointer = pointer + 32
     index = u64(0)
-    while index < SPACES:
+    while index < cpu.tag_count:
         cpu.tag_keys[index] = u64(0)
         index = index + 1
+    cpu.tag_count = u64(0)
     cpu.tag_next = u64(4)
     cpu.large_regions = u64(0)
     cpu.jump_generation = cpu.jump_generation + 1
@@ -136,7 +140,7 @@ def invalidate_all(cpu: Cpu) -> None:
 def drop_vpid(cpu: Cpu, vpid: u64) -> None:
     """Forget all translations of a VPID (INVVPID single-context); the caller selects the space again."""
     index = u64(0)
-    while index < SPACES:
+    while index < cpu.tag_count:
         if cpu.tag_vpids[index] == vpid:
             cpu.tag_keys[index] = u64(0)
         index = index + 1
@@ -146,7 +150,7 @@ def drop_vpid(cpu: Cpu, vpid: u64) -> None:
 def drop_ept(cpu: Cpu, ept_pointer: u64) -> None:
     """Forget all translations that came through an EPT root (INVEPT single-context); the caller selects the space again."""
     index = u64(0)
-    while index < SPACES:
+    while index < cpu.tag_count:
         key = cpu.tag_keys[index]
         if key & SECOND_STAGE != 0 and (key ^ ept_pointer) & EPT_ROOT == 0:
             cpu.tag_keys[index] = u64(0)
@@ -157,7 +161,7 @@ def drop_ept(cpu: Cpu, ept_pointer: u64) -> None:
 def drop_second_stage(cpu: Cpu) -> None:
     """Forget all translations that came through any EPT root (INVEPT all-context); the caller selects the space again."""
     index = u64(0)
-    while index < SPACES:
+    while index < cpu.tag_count:
         if cpu.tag_keys[index] & SECOND_STAGE != 0:
             cpu.tag_keys[index] = u64(0)
         index = index + 1
@@ -167,7 +171,7 @@ def drop_second_stage(cpu: Cpu) -> None:
 def drop_pcid(cpu: Cpu, pcid: u64) -> None:
     """Forget the translations of one PCID of the present VPID (INVPCID single-context); the caller selects the space again."""
     index = u64(0)
-    while index < SPACES:
+    while index < cpu.tag_count:
         if cpu.tag_vpids[index] == cpu.vpid and cpu.tag_keys[index] >> 52 == pcid:
             cpu.tag_keys[index] = u64(0)
         index = index + 1
