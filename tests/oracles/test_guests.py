@@ -9,7 +9,20 @@ import pytest
 from tests.oracles.bochs import log_here, log_on_bochs
 from tests.oracles.differences import DIFFERENCES, Difference
 
-GUESTS = ("bring_up", "vmcs_access", "entry", "exits", "ept", "events", "modes", "breakpoints", "protected", "transitions", "advanced")
+GUESTS = (
+    "bring_up",
+    "vmcs_access",
+    "entry",
+    "exits",
+    "ept",
+    "events",
+    "modes",
+    "breakpoints",
+    "protected",
+    "transitions",
+    "advanced",
+    "nested",
+)
 
 
 def records(log: list[str]) -> list[str]:
