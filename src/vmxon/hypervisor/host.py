@@ -10,9 +10,9 @@ from vmxon.errors import ConfigurationError
 from vmxon.hypervisor.bring_up import enter_vmx_operation, require, value_of
 from vmxon.hypervisor.live_state import LiveState
 from vmxon.hypervisor.page_manager import PageManager
-from vmxon.hypervisor.windows import Windows
 from vmxon.hypervisor.timer_line import TimerLine
 from vmxon.hypervisor.vmcs import fields_of
+from vmxon.hypervisor.windows import Windows
 from vmxon.machine.processor import Processor
 from vmxon.vmx.fields import VmcsField as Field
 

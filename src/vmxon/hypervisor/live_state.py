@@ -15,7 +15,8 @@ from vmxon.machine.root import RootProcessor
 from vmxon.vmx.fields import VmcsField as Field
 
 LIVE_MSRS = (0xC000_0081, 0xC000_0082, 0xC000_0083, 0xC000_0084, 0xC000_0102, 0xC000_0103)
-"""STAR, LSTAR, CSTAR, FMASK, KERNEL_GS_BASE, TSC_AUX: the guest has them without exits, and the VMCS has no field for them; the last comes with RDTSCP."""
+"""STAR, LSTAR, CSTAR, FMASK, KERNEL_GS_BASE, TSC_AUX: the guest has them without exits, and the VMCS has no field
+for them; the last comes with RDTSCP."""
 IMAGE = 2048
 """Where in the page the FXSAVE image is; the MSR list is at its start."""
 IMAGE_SIZE = 512

@@ -117,7 +117,7 @@ class VirtualMachine:
             serial=serial,
             debug_console=debug_console,
             leave=self._leave,
-            paging=lambda user: self.paging.paging(user),
+            paging=lambda user: self.paging.paging(user),  # noqa: PLW0108 - `paging` is made later, from the injector of these devices
             drives=drives,
         )
         self.injector = Injector(root, self.devices.board.pic)
