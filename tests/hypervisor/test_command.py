@@ -126,3 +126,22 @@ def test_more_memory_than_the_host_has_is_one_line() -> None:
     process = run("-m", "900000G")
     assert process.returncode == 2
     assert process.stderr == "vmxon: the host has too little memory for this guest; give a smaller --memory\n"
+
+
+def test_several_guests_and_their_table(guest: Path, tmp_path: Path) -> None:
+    crash = tmp_path / "crash"
+    crash.write_bytes(image_of("lidt [none] \n ud2 \n none: .quad 0"))
+    good = tmp_path / "good"
+    good.write_bytes(image_of("mov al, 0x2E \n out 0xE9, al \n jmp good"))
+    process = run(str(good), str(crash), "-m", "2M")
+    assert process.returncode == 1
+    assert process.stderr.startswith("2: guest: triple fault: #")
+    lines = process.stdout.splitlines()
+    assert lines[0] == "1: ."
+    assert [line.split()[:2] for line in lines[1:]] == [["guest", "state"], ["1", "finished"], ["2", "failed"]]
+
+
+def test_the_same_guest_twice() -> None:
+    process = run("--guests", "2", "-m", "8M")
+    assert process.returncode == 0, process.stderr
+    assert {"1: guest: done", "2: guest: done"} <= set(process.stdout.splitlines())

@@ -76,8 +76,9 @@ def start(options: RunOptions) -> int:
 
 
 @click.command("run", short_help="Run an operating system as a guest of the hypervisor.")
-@click.argument("image", required=False)
+@click.argument("images", nargs=-1, metavar="[IMAGE]...")
 @machine_options
+@click.option("--guests", type=click.IntRange(1, 64), help="Run so many guests, each with the one IMAGE.")
 @hints_option
 @click.option(
     "--paging",
@@ -88,7 +89,8 @@ def start(options: RunOptions) -> int:
 )
 def command(
     *,
-    image: str | None,
+    images: tuple[str, ...],
+    guests: int | None,
     kernel: str | None,
     modules: tuple[str, ...],
     append: str,
@@ -98,8 +100,18 @@ def command(
 ) -> int:
     """Run an operating system as a guest of the hypervisor; IMAGE is short for --kernel IMAGE.
 
+    Several images run at once, in turns on one processor.
     Without an image, the bundled guest runs. At the end, VM exits are listed by reason.
     """
+    if len(images) > 1 or guests is not None:
+        from vmxon.cli.several import start as start_several
+
+        if any((kernel, modules, append, machine.drives, machine.json, hints, paging != "ept")):
+            raise click.UsageError("several guests take --memory, --model and --timeout, and no other option")
+        if guests is not None and len(images) > 1:
+            raise click.UsageError("--guests repeats one IMAGE")
+        return start_several(images if guests is None else [*images, None][:1] * guests, machine)
+    image = images[0] if images else None
     if image is not None and kernel is not None:
         raise click.UsageError("IMAGE and --kernel name the guest twice")
     guest = kernel if kernel is not None else image
