@@ -215,6 +215,7 @@ no_details:
     vmread rdi, rdi
     cmp ebx, 48                         # whether a read-modify-write also counts as a read is up to the implementation
     jne defined
+    and edi, ~0xe00                     # and so is what a violation says of the guest's paging entries
     test edi, 2
     jz defined
     and edi, ~1

@@ -135,7 +135,6 @@ def test_ept_and_vpid() -> None:
     word = EptVpidCapabilities(capability_msrs(MAX)[0x48C])
     assert {f.name for f, value in word.parts() if not value} == {
         "walk_5",
-        "advanced_exit_information",
         "supervisor_shadow_stack",
         "hlat_prefix",
     }

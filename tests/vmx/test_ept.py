@@ -7,6 +7,7 @@ import pytest
 from tests.vmx.vmx_bench import GUEST, NO_EXIT, VmxBench
 from tests.vmx.witness import (
     LONG,
+    PAE,
     REAL_MODE,
     PrimaryProcessorBased,
     SecondaryProcessorBased,
@@ -116,6 +117,39 @@ def test_violation_of_a_paging_entry(bench):
     assert bench.run("vmcall") == R.EPT_VIOLATION
     assert bench.qualification & 0x1BF == READ | 0x80
     assert bench[F.GUEST_PHYSICAL_ADDRESS] == 0x1000
+
+
+def test_violation_of_a_load_of_the_pdptes_has_no_linear_address(bench):
+    bench.engine.write_physical(0x45000, struct.pack("<Q", 0x46001))
+    bench.engine.write_physical(0x46000, struct.pack("<Q", 0x83))
+    bench.entry(PD + 8, 0)
+    fields = {"GUEST_CR3": 0x45000, "GUEST_PDPTE0": 0x46001}
+    assert bench.run("mov eax, 0x200000\nmov cr3, eax", base=PAE, bits=32, **fields) == R.EPT_VIOLATION
+    assert (bench.qualification, bench[F.GUEST_PHYSICAL_ADDRESS]) == (READ, TARGET)
+
+
+def guest_entry(bench, linear, bits):
+    """Change bits 1, 2 and 63 of the paging entry that maps a linear address; gives what a violation says of it."""
+    table, shift, entry = bench.state.cr3, 39, 0
+    while shift:
+        place = table + (linear >> shift & 511) * 8
+        entry = bench.quad(place)
+        if entry & LARGE or shift == 12:
+            break
+        table, shift = entry & 0x000F_FFFF_FFFF_F000, shift - 9
+    bench.engine.write_physical(place, struct.pack("<Q", entry & ~6 & ~(1 << 63) | bits))
+    return bits >> 2 & 1 | (bits >> 1 & 1) << 1 | (bits >> 63) << 2
+
+
+@pytest.mark.parametrize("bits", [0, 2, 4, 6, 1 << 63, 6 | 1 << 63])
+@pytest.mark.parametrize("capable", [False, True])
+def test_violations_tell_what_the_guests_entries_allow(bench, bits, capable):
+    capabilities = bench.state.vmx_capability
+    capabilities[12] = capabilities[12] & ~(1 << 22) | capable << 22
+    said = guest_entry(bench, TARGET, bits)
+    bench.entry(PD + 8, 0)
+    assert bench.run(LOAD, GUEST_IA32_EFER=0xD00, VM_ENTRY_CONTROLS=LONG[F.VM_ENTRY_CONTROLS] | 1 << 15) == R.EPT_VIOLATION
+    assert bench.qualification >> 7 & 31 == 3 | (said if capable else 0) << 2
 
 
 def test_violation_is_handled_and_the_access_repeated(bench):

@@ -160,7 +160,7 @@ MAX = Model(
         vm_functions=frozenset({"eptp_switching"}),
         exit=SECOND_EXIT,
         entry=SECOND_ENTRY,
-        ept=SECOND_EPT | {"pages_1g", "accessed_dirty"},
+        ept=SECOND_EPT | {"pages_1g", "accessed_dirty", "advanced_exit_information"},
         optional_defaults=OPTIONAL_DEFAULTS,
     ),
 )

@@ -68,7 +68,8 @@ def service_events(cpu: Cpu) -> bool:
         cpu.init_pending = u8(0)
         initialize(cpu)
         return True
-    if cpu.activity == SHUTDOWN:
+    if cpu.activity == SHUTDOWN and cpu.vmx_operation != NON_ROOT:
+        # A guest that was entered in shutdown waits there for an NMI, INIT or a VM exit.
         cpu.attention = u8(1)
         cpu.request = u32(HostRequest.TRIPLE_FAULT)
         return False
@@ -162,8 +163,8 @@ def deferred_taken(cpu: Cpu) -> bool:
 
 @microcode
 def trap_taken(cpu: Cpu) -> bool:
-    """Deliver pending debug traps as one #DB, unless MOV SS holds them back."""
-    if cpu.pending_debug == 0:
+    """Deliver pending debug traps as one #DB, unless MOV SS, shutdown or the wait for SIPI hold them back."""
+    if cpu.pending_debug == 0 or cpu.activity >= SHUTDOWN:
         return False
     if cpu.interruptibility & MOV_SS != 0:
         look_again(cpu)
@@ -218,7 +219,7 @@ def interrupt(cpu: Cpu) -> None:
     """Take an external interrupt: first its VM exit, then, with IF, the acknowledge cycle in Python, then delivery."""
     if cpu.interrupt_line == 0 and cpu.acknowledged == 0:
         return
-    if cpu.activity == WAIT_FOR_SIPI or cpu.interruptibility & STI_AND_MOV_SS != 0:
+    if cpu.activity >= SHUTDOWN or cpu.interruptibility & STI_AND_MOV_SS != 0:
         return
     if cpu.acknowledged == 0:
         if intercept_external_interrupt(cpu) != 0:
