@@ -120,11 +120,17 @@ class Hooks:
     def msr(self, address: int, *, read: Callable[[], int] | None = None, write: Callable[[int], None] | None = None) -> None:
         """RDMSR calls `read()`, WRMSR calls `write(value)`; one that is not given is the policy's."""
         place = self.machine.bitmaps.msr + (HIGH_BITMAP if address >= HIGH else 0) + ((address & 0x1FFF) >> 3)
-        for function, table, at in ((read, self._readers, place), (write, self._writers, place + WRITE_BITMAPS)):
-            if function is not None:
-                table[address] = function  # type: ignore[index]  # each function goes with its table
-                (byte,) = self.machine.root.read(at, 1)
-                self.machine.root.write(at, bytes((byte | 1 << (address & 7),)))
+        if read is not None:
+            self._readers[address] = read
+            self._make_exit(place, address & 7)
+        if write is not None:
+            self._writers[address] = write
+            self._make_exit(place + WRITE_BITMAPS, address & 7)
+
+    def _make_exit(self, place: int, bit: int) -> None:
+        """Set a bit of the MSR bitmaps."""
+        (byte,) = self.machine.root.read(place, 1)
+        self.machine.root.write(place, bytes((byte | 1 << bit,)))
 
     def cpuid(self, leaf: int, answer: Callable[[int], Leaf]) -> None:
         """CPUID of a leaf gives `answer(subleaf)`: EAX, EBX, ECX, EDX."""
