@@ -31,7 +31,8 @@ def test_efer_follows_the_features() -> None:
     ("address", "first", "top"),
     [
         (0x10, True, True),
-        (0x1B, False, False),  # no APIC
+        (0x1B, False, True),
+        (0x6E0, False, True),
         (0x3A, True, True),
         (0x10A, False, True),
         (0xC000_0103, False, True),

@@ -12,6 +12,7 @@ from vmxon.hypervisor.page_manager import PageManager
 from vmxon.hypervisor.vmcs import CONTROLS, adjusted
 from vmxon.machine.processor import Processor
 from vmxon.machine.root import RootProcessor, bare_processor
+from vmxon.vmx.controls import PrimaryProcessorBased
 from vmxon.vmx.state import Operation
 
 MEMORY = 4 << 20
@@ -63,5 +64,5 @@ def test_controls_are_those_wanted_and_those_that_must_be_one(root: RootProcesso
         must = getattr(capability, "value", 0) & 0xFFFF_FFFF
         assert value == wanted | must
         assert plain != exact or layout.__name__ == "SecondaryProcessorBased"
-    with pytest.raises(ConfigurationError, match="the processor model 'max' has no “process posted interrupts”"):
-        adjusted(root, 0x48D, CONTROLS[0][3], 1 << 7)
+    with pytest.raises(ConfigurationError, match="the processor model 'max' has no “activate tertiary controls”"):
+        adjusted(root, 0x48E, PrimaryProcessorBased, 1 << 17)

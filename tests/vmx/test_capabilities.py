@@ -74,8 +74,9 @@ def test_max_allows_exactly_what_the_engine_implements() -> None:
         "NMI exiting",
         "virtual NMIs",
         "activate VMX-preemption timer",
+        "process posted interrupts",
     }
-    absent = {"activate tertiary controls", "use TPR shadow"}
+    absent = {"activate tertiary controls"}
     everything = {field.title for field in PrimaryProcessorBased.layout.fields}
     assert may_be_one(MAX, 0x482, PrimaryProcessorBased) == everything - absent
     assert may_be_one(MAX, 0x48B, SecondaryProcessorBased) == {
@@ -94,6 +95,10 @@ def test_max_allows_exactly_what_the_engine_implements() -> None:
         "PAUSE-loop exiting",
         "use TSC scaling",
         "VMCS shadowing",
+        "virtualize APIC accesses",
+        "virtualize x2APIC mode",
+        "APIC-register virtualization",
+        "virtual-interrupt delivery",
     }
     assert may_be_one(MAX, 0x483, PrimaryExit) == {
         "save debug controls",

@@ -11,7 +11,8 @@ Leaves = dict[tuple[int, int], tuple[int, int, int, int]]
 """(leaf, subleaf) → (EAX, EBX, ECX, EDX)."""
 
 EXTENDED = 0x8000_0000
-LEAVES_WITH_SUBLEAVES = frozenset({4, 7, 13})
+LEAVES_WITH_SUBLEAVES = frozenset({4, 7, 11, 13})
+TOPOLOGY = 11
 LINE = 64
 """Bytes of a cache line, also the unit of CLFLUSH."""
 
@@ -109,6 +110,8 @@ def cpuid_leaves(model: Model, apic_id: int = 0) -> Leaves:
     highest = max((4, *(feature.leaf for feature in model.features if feature.leaf < EXTENDED)))
     if Feature.XSAVE in model.features:
         highest = max(highest, 13)
+    if Feature.X2APIC in model.features:
+        highest = max(highest, TOPOLOGY)
     leaves: Leaves = {(leaf, 0): (0, 0, 0, 0) for leaf in (*range(highest + 1), *range(EXTENDED, EXTENDED + 9))}
     vendor = [int.from_bytes(model.vendor[n : n + 4].encode(), "little") for n in (0, 8, 4)]
     leaves[0, 0] = (highest, *vendor)  # type: ignore[assignment]  # three words: EBX, ECX, EDX
@@ -126,6 +129,10 @@ def cpuid_leaves(model: Model, apic_id: int = 0) -> Leaves:
     leaves[EXTENDED + 8, 0] = (model.physical_width | model.linear_width << 8, 0, 0, 0)
     if Feature.XSAVE in model.features:
         leaves |= _state_components(model)
+    if Feature.X2APIC in model.features:
+        # One thread in one core; the level types 1 (SMT) and 2 (core) stand in ECX[15:8].
+        for level, kind in enumerate((1, 2, 0)):
+            leaves[TOPOLOGY, level] = (0, 1 if kind else 0, level | kind << 8, apic_id)
     for feature in model.features:
         _report(leaves, feature)
     return leaves

@@ -39,6 +39,7 @@ BASE = frozenset(
 NEHALEM_FEATURES = BASE | {Feature.POPCNT, Feature.RDTSCP, Feature.INVARIANT_TSC}
 
 ALL_FEATURES = NEHALEM_FEATURES | {
+    *(Feature.APIC, Feature.X2APIC, Feature.TSC_DEADLINE),
     *(Feature.PCID, Feature.MOVBE, Feature.PDPE1GB, Feature.LZCNT),
     *(
         Feature.FSGSBASE,
@@ -99,6 +100,14 @@ SECOND_EPT = frozenset(
     }
 )
 
+VIRTUAL_APIC = frozenset(
+    {
+        *("virtualize_apic_accesses", "virtualize_x2apic_mode"),
+        *("apic_register_virtualization", "virtual_interrupt_delivery"),
+    }
+)
+"""Secondary controls of APIC virtualization."""
+
 OPTIONAL_DEFAULTS = frozenset(
     {
         "primary.cr3_load_exiting",
@@ -154,9 +163,9 @@ MAX = Model(
     physical_width=46,
     vmx=VmxModel(
         REVISION,
-        pin=SECOND_PIN,
-        primary=SECOND_PRIMARY,
-        secondary=LAST_SECONDARY,
+        pin=SECOND_PIN | {"posted_interrupts"},
+        primary=SECOND_PRIMARY | {"use_tpr_shadow"},
+        secondary=LAST_SECONDARY | VIRTUAL_APIC,
         vm_functions=frozenset({"eptp_switching"}),
         exit=SECOND_EXIT,
         entry=SECOND_ENTRY,

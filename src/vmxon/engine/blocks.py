@@ -12,6 +12,7 @@ from vmxon.processor.exceptions import general_protection
 from vmxon.processor.memory import copy_in, fill, translate
 from vmxon.processor.paging import EXECUTE, READ, in_memory
 from vmxon.processor.segmentation import canonical
+from vmxon.processor.slots import apic_access
 from vmxon.processor.state import CodeSize, Segment
 from vmxon.processor.state import ProcessorState as Cpu
 from vmxon.processor.tlb import ADDEND, slot_address
@@ -70,6 +71,8 @@ def fetch_physical(cpu: Cpu, linear: u64) -> u64:
         return linear + load(u64, entry + ADDEND) - cpu.memory
     page = translate(cpu, linear, EXECUTE, cpu.tag_current, u64(1))
     physical = page & ~u64(0xFFF) | linear & 0xFFF
+    if page & ~u64(0xFFF) == cpu.apic_access_page:
+        apic_access(cpu, linear, u64(1), u64(EXECUTE))
     if in_memory(cpu, physical):
         fill(cpu, linear, page, EXECUTE, cpu.tag_current)
     return physical

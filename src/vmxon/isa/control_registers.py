@@ -19,6 +19,7 @@ from vmxon.processor.slots import (
     intercept_cr_read,
     intercept_cr_write,
     intercept_lmsw,
+    virtual_cr8_write,
 )
 from vmxon.processor.state import ProcessorState as Cpu
 
@@ -49,7 +50,9 @@ def write_control(cpu: Cpu, number: u8, value: u64, gpr: u64) -> None:
     elif number == 4:
         write_cr4(cpu, intercept_cr_write(cpu, 4, value, gpr))
     elif number == 8:
-        write_cr8(cpu, intercept_cr_write(cpu, 8, value, gpr))
+        priority = intercept_cr_write(cpu, 8, value, gpr)
+        if not virtual_cr8_write(cpu, priority):
+            write_cr8(cpu, priority)
     else:
         undefined_opcode(cpu)
 

@@ -6,7 +6,7 @@ from vmxon.isa.registers import RAX, RCX, RDX
 from vmxon.isa.table import Form, instruction
 from vmxon.microcode import u32, u64
 from vmxon.processor.msrs import read_msr, write_msr
-from vmxon.processor.slots import intercept_msr
+from vmxon.processor.slots import intercept_msr, virtual_msr_read, virtual_msr_write
 from vmxon.processor.state import ProcessorState as Cpu
 
 
@@ -15,7 +15,7 @@ def rdmsr(cpu: Cpu) -> None:
     """EDX:EAX := MSR[ECX] (Vol. 2B “RDMSR—Read From Model Specific Register”)."""
     index = u64(u32(cpu.gpr[RCX]))
     intercept_msr(cpu, index, False)
-    value = read_msr(cpu, index)
+    value = cpu.request_value if virtual_msr_read(cpu, index) else read_msr(cpu, index)
     cpu.gpr[RAX] = u64(u32(value))
     cpu.gpr[RDX] = value >> 32
 
@@ -25,4 +25,6 @@ def wrmsr(cpu: Cpu) -> None:
     """MSR[ECX] := EDX:EAX (Vol. 2D “WRMSR—Write to Model Specific Register”)."""
     index = u64(u32(cpu.gpr[RCX]))
     intercept_msr(cpu, index, True)
-    write_msr(cpu, index, u64(u32(cpu.gpr[RDX])) << 32 | u64(u32(cpu.gpr[RAX])))
+    value = u64(u32(cpu.gpr[RDX])) << 32 | u64(u32(cpu.gpr[RAX]))
+    if not virtual_msr_write(cpu, index, value):
+        write_msr(cpu, index, value)

@@ -16,6 +16,7 @@ from vmxon.errors import GuestStopped, TimedOut, TripleFault, UnsupportedInstruc
 from vmxon.machine.board import EPOCH, Board, Sinks
 from vmxon.machine.guest_history import GuestHistory
 from vmxon.machine.loader import BootImage
+from vmxon.machine.local_apic import ApicWires
 from vmxon.machine.modes import enter_flat_32
 from vmxon.machine.pace import Pace
 from vmxon.machine.processor import Processor
@@ -61,8 +62,10 @@ class Pc:
         self.board = Board(
             self.processor.engine.memory, Sinks(serial, debug_console, self._leave, self._want_reset), drives, base_time
         )
-        self.board.pic.output.connect(self._interrupt)
+        self.apic = ApicWires(self.processor, self.board.clock, self.pace.time_of, self.board.pic.acknowledge)
+        self.board.pic.output.connect(lambda level: self.apic.apic.set_pin(0, level))
         self.board.program_timer()
+        self.apic.program_virtual_wire()
         self.interactive = False
         """Somebody may type: idle time passes at the pace of the wall clock."""
         self.inbox: list[Callable[[], None]] = []
@@ -72,7 +75,7 @@ class Pc:
             HostRequest.PORT_WRITE: self._port_write,
             HostRequest.MEMORY_READ: self._memory_read,
             HostRequest.MEMORY_WRITE: self._memory_write,
-            HostRequest.ACKNOWLEDGE: self._acknowledge,
+            **self.apic.services,
             HostRequest.HALT: self._halt,
             HostRequest.TRIPLE_FAULT: self._triple_fault,
             HostRequest.MISSING: self._missing,
@@ -162,20 +165,15 @@ class Pc:
         if count >= len(state.memory_latch_address):
             raise GuestStopped("one instruction reads too much device memory", where=self._place())
         state.memory_latch_address[count] = state.request_address
-        state.memory_latch_value[count] = (1 << 64) - 1
+        claimed = self.apic.claims(state.request_address)
+        state.memory_latch_value[count] = self.apic.read(state.request_address, state.request_size) if claimed else (1 << 64) - 1
         state.memory_latch_count = count + 1
 
     def _memory_write(self) -> None:
-        """Nothing answers outside RAM yet: the store is lost, as on an empty bus."""
-
-    def _interrupt(self, level: bool) -> None:
-        self.state.interrupt_line = int(level)
-        self.state.attention = 1
-
-    def _acknowledge(self) -> None:
-        self.state.acknowledged_vector = self.board.pic.acknowledge()
-        self.state.acknowledged = 1
-        self.state.attention = 1
+        """A store to the APIC page; elsewhere outside RAM it is lost, as on an empty bus."""
+        state = self.state
+        if self.apic.claims(state.request_address):
+            self.apic.write(state.request_address, state.request_size, state.request_value)
 
     def _halt(self) -> None:
         deadline = self.board.clock.next_deadline()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from functools import cache
 
+from vmxon.arch.apic import DEFAULT_BASE, ApicMode
 from vmxon.arch.cpuid import Model, cpuid_leaves
 from vmxon.arch.features import Feature
 from vmxon.arch.model_registers import cr4_bits, efer_bits
@@ -12,6 +13,7 @@ from vmxon.engine.build import Image, Progress, obtain
 from vmxon.engine.native import Engine, Library
 from vmxon.machine.modes import reset
 from vmxon.microcode.layout import member_offset
+from vmxon.processor.apic import NO_PAGE
 from vmxon.processor.msr_storage import reset_msrs
 from vmxon.processor.state import CodeSize, HostRequest, ProcessorState, Segment
 from vmxon.vmx.model import describe_vmx, reset_vmx
@@ -75,9 +77,17 @@ class Processor:
     def reset(self) -> None:
         """RESET."""
         reset_msrs(self.state, self.model)
+        self._reset_apic()
         reset(self.state, self.model.signature)
         reset_vmx(self.state, self.engine.vmx_memory)
         self.refresh()
+
+    def _reset_apic(self) -> None:
+        """xAPIC mode at the usual address, where the model has an APIC."""
+        present = Feature.APIC in self.model.features
+        self.state.apic_mode = ApicMode.XAPIC if present else ApicMode.DISABLED
+        self.state.apic_page = DEFAULT_BASE if present else NO_PAGE
+        self.state.apic_access_page = NO_PAGE
 
     def refresh(self) -> None:
         """Recompute what the engine derives from registers that Python changed."""

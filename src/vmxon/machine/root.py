@@ -22,11 +22,14 @@ from typing import Protocol
 from vmxon.arch.exceptions import Vector
 from vmxon.arch.models import MODELS
 from vmxon.arch.msr_vmx import VmxMisc
+from vmxon.devices.clock import VirtualClock
 from vmxon.errors import ConfigurationError, GuestStopped, UnsupportedInstruction
 from vmxon.machine.entry_failure import FailedEntry, PythonLines
 from vmxon.machine.guest_history import GuestHistory
 from vmxon.machine.identity import SCRATCH, STACK, STACK_TOP, build_identity
+from vmxon.machine.local_apic import ApicWires
 from vmxon.machine.outcome import EXIT_FIELDS, Exited, FailedInvalid, FailedValid, Faulted, Outcome, Succeeded, broken_rule
+from vmxon.machine.pace import Pace
 from vmxon.machine.processor import Processor
 from vmxon.machine.sizes import parse_size
 from vmxon.machine.system_instructions import NOWHERE, RAX, SystemInstructions
@@ -75,6 +78,8 @@ class RootProcessor(SystemInstructions):
         self.engine, self.state = processor.engine, processor.state
         self.lines = PythonLines(__file__, PYTHON_RIP)
         self.history = GuestHistory(processor) if hints else None
+        self.pace, self.clock = Pace(), VirtualClock()
+        self.apic = ApicWires(processor, self.clock, self.pace.time_of)
         self.bus: PhysicalBus | None = None
         """None: outside memory, reads give ones and writes are lost."""
         self.free = build_identity(processor, PYTHON_RIP)
@@ -108,7 +113,10 @@ class RootProcessor(SystemInstructions):
         words[PYTHON_CODE] = self._code_address
         request = run(budget)
         while request != HostRequest.ROOT or self.state.vmx_operation == Operation.NON_ROOT:
-            request = run(self.serve(HostRequest(request)))
+            budget = self.serve(HostRequest(request))
+            if words[RIP] == PYTHON_RIP - len(code):
+                words[PYTHON_CODE] = self._code_address  # it waited for a device, and runs again
+            request = run(budget)
         fault = self._fault(name) if STACK <= self.registers[RSP] < STACK_TOP else None
         self.registers[RSP] = STACK_TOP
         return fault
@@ -122,6 +130,7 @@ class RootProcessor(SystemInstructions):
     def serve(self, request: HostRequest) -> int:
         """Act for the machine around the processor while a guest runs; the budget of the next stretch."""
         state = self.state
+        self.pass_time()
         match request:
             case HostRequest.NONE | HostRequest.BUDGET | HostRequest.PORT_WRITE:
                 pass
@@ -131,12 +140,13 @@ class RootProcessor(SystemInstructions):
             case HostRequest.MEMORY_READ:
                 if (count := state.memory_latch_count) >= len(state.memory_latch_address):
                     raise GuestStopped("one instruction reads more than 64 bytes outside memory", where=self.place())
-                value = NOWHERE if self.bus is None else self.bus.read(state.request_address, state.request_size) & NOWHERE
+                value = self._load_outside(state.request_address, state.request_size)
                 state.memory_latch_address[count], state.memory_latch_value[count] = state.request_address, value
                 state.memory_latch_count = count + 1
+            case HostRequest.MSR_READ | HostRequest.MSR_WRITE | HostRequest.ACKNOWLEDGE:
+                self.apic.services[request]()
             case HostRequest.MEMORY_WRITE:
-                if self.bus is not None:
-                    self.bus.write(state.request_address, state.request_size, state.request_value)
+                self._store_outside(state.request_address, state.request_size, state.request_value)
             case HostRequest.ROOT:
                 return self._step_over()
             case HostRequest.HALT:
@@ -153,8 +163,31 @@ class RootProcessor(SystemInstructions):
                 raise GuestStopped(f"the machine has nothing that answers {request.name}", where=self.place())
         return self._budget()
 
+    def _load_outside(self, address: int, size: int) -> int:
+        if self.apic.claims(address):
+            return self.apic.read(address, size)
+        return NOWHERE if self.bus is None else self.bus.read(address, size) & NOWHERE
+
+    def _store_outside(self, address: int, size: int, value: int) -> None:
+        if self.apic.claims(address):
+            self.apic.write(address, size, value)
+        elif self.bus is not None:
+            self.bus.write(address, size, value)
+
+    def pass_time(self) -> int:
+        """Let the APIC timer fire where it is due; the ticks until it may fire next."""
+        if self.clock.next_deadline() is None:
+            self.clock.now = self.pace.time_of(self.processor.ticks)
+            return SLICE
+        self.clock.run_until(self.pace.time_of(self.processor.ticks))
+        deadline = self.clock.next_deadline()
+        return SLICE if deadline is None else max(1, self.pace.ticks_at(deadline) - self.processor.ticks)
+
     def _budget(self) -> int:
-        """Up to the instruction at which the preemption timer expires."""
+        """Up to the instruction at which the APIC timer fires or the preemption timer expires."""
+        return min(self.pass_time(), self._budget_of_timer())
+
+    def _budget_of_timer(self) -> int:
         state = self.state
         deadline = state.vmx_timer_deadline
         if deadline == NOWHERE:
@@ -166,11 +199,15 @@ class RootProcessor(SystemInstructions):
         return min(left, SLICE)
 
     def _idle(self) -> None:
-        """The guest sleeps: time passes at once, up to the preemption timer."""
+        """The guest sleeps: time passes at once, up to the preemption timer or the APIC timer."""
         state = self.state
-        if state.vmx_timer_deadline == NOWHERE:
+        deadline = self.clock.next_deadline()
+        wake = [] if deadline is None else [self.pace.ticks_at(deadline) - self.processor.ticks]
+        if state.vmx_timer_deadline != NOWHERE:
+            wake.append(state.vmx_timer_deadline - self.time)
+        if not wake:
             raise GuestStopped("the guest halted and nothing will wake it", where=self.place())
-        state.idle_ticks += max(0, state.vmx_timer_deadline - self.time)
+        state.idle_ticks += max(0, min(wake))
         state.attention = 1
 
     def _step_over(self) -> int:
@@ -286,7 +323,11 @@ class RootProcessor(SystemInstructions):
         return failed
 
     def _budget_of_entry(self) -> int:
-        """Up to the instruction at which the preemption timer may expire, which starts with the entry."""
+        """Up to the instruction at which the APIC timer fires, or the preemption timer may, which starts with the entry."""
+        budget = self._budget_of_entered_timer()
+        return budget if self.clock.next_deadline() is None else min(budget, self.pass_time())
+
+    def _budget_of_entered_timer(self) -> int:
         vmcs = self._words[VMCS]
         if not vmcs:
             return 1

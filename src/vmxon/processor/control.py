@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+from vmxon.arch.apic import X2APIC_FIRST, ApicRegister
 from vmxon.arch.control import Cr0, Cr3, Cr4, Efer
 from vmxon.arch.segments import AccessRights
 from vmxon.microcode import microcode, u8, u32, u64
+from vmxon.processor.apic import tell_apic
 from vmxon.processor.breakpoints import debug_registers_changed
 from vmxon.processor.exceptions import general_protection
 from vmxon.processor.paging import load_pdptes
@@ -20,6 +22,7 @@ from vmxon.processor.tlb import invalidate_all, invalidate_space
 KEEP_TRANSLATIONS = 1 << 63
 """Bit of the operand of MOV to CR3 where CR4.PCIDE = 1; never stored."""
 PCID = 0xFFF
+TASK_PRIORITY = X2APIC_FIRST + ApicRegister.TASK_PRIORITY
 WIDE_TSS = 8
 PAGING_OF_CR0 = Cr0.pg.mask | Cr0.wp.mask | Cr0.pe.mask
 PAGING_OF_CR4 = Cr4.pse.mask | Cr4.pae.mask | Cr4.pge.mask | Cr4.pcide.mask | Cr4.smep.mask | Cr4.smap.mask | Cr4.pke.mask | Cr4.la57.mask
@@ -137,6 +140,7 @@ def write_cr8(cpu: Cpu, value: u64) -> None:
         general_protection(cpu, 0)
     cpu.cr8 = value
     cpu.attention = u8(1)
+    tell_apic(cpu, TASK_PRIORITY, value << 4)
 
 
 @microcode

@@ -7,7 +7,7 @@ instruction as a block of its own) into a buffer that `commit_stores` writes whe
 
 from __future__ import annotations
 
-from vmxon.microcode import fault, inline, load, microcode, store, u8, u32, u64
+from vmxon.microcode import fault, inline, load, microcode, store, u8, u16, u32, u64
 from vmxon.processor.breakpoints import page_is_watched, watch_data
 from vmxon.processor.code_pages import invalidate_code, lines_of, touches_code
 from vmxon.processor.exceptions import general_protection, stack_fault
@@ -24,7 +24,7 @@ from vmxon.processor.paging import (
     walk,
 )
 from vmxon.processor.segmentation import canonical, segment_linear
-from vmxon.processor.slots import second_stage_walk
+from vmxon.processor.slots import apic_access, second_stage_walk
 from vmxon.processor.state import CodeSize, FaultKind, HostRequest, Segment
 from vmxon.processor.state import ProcessorState as Cpu
 from vmxon.processor.tlb import ADDEND, TLB_ENTRIES, slot_address
@@ -34,6 +34,8 @@ from vmxon.processor.tlb import WRITE as WRITE_TAG
 from vmxon.processor.tlb_fast import tlb_field
 
 MODIFY = READ | WRITE
+APIC_WRITE = 1 << 16
+"""Mark in cpu.store_size: the store goes to the virtual-APIC page by way of the APIC-access page."""
 BOUNCE = 64
 """Bytes of each bounce buffer in `scratch`."""
 
@@ -120,6 +122,8 @@ def at_physical(cpu: Cpu, linear: u64, translated: u64, size: u64, access: int, 
     """Host pointer for an access inside one page; fills the TLB where later accesses may go the fast way."""
     page = translated & ~u64(0xFFF)
     physical = page | linear & 0xFFF
+    if page == cpu.apic_access_page:
+        return apic_register(cpu, linear, size, access)
     if not in_memory(cpu, page):
         return device_memory(cpu, physical, size, access)
     pointer = cpu.memory + physical
@@ -134,6 +138,20 @@ def at_physical(cpu: Cpu, linear: u64, translated: u64, size: u64, access: int, 
             return pointer
     fill(cpu, linear, translated, access, tag)
     return pointer
+
+
+@microcode
+def apic_register(cpu: Cpu, linear: u64, size: u64, access: int) -> u64:
+    """A virtualized access to the APIC-access page: a copy of the virtual-APIC page's bytes; a store is marked for VMX to see."""
+    target = apic_access(cpu, linear, size, u64(access))
+    if access & WRITE != 0 and cpu.alone == 0:
+        cpu.fault_kind = u32(FaultKind.ALONE)
+        fault()
+    buffer = bounce(cpu, size)
+    copy_in(cpu, target, buffer, size, access)
+    if access & WRITE != 0:
+        defer_store(cpu, target, buffer, size | APIC_WRITE)
+    return buffer
 
 
 @microcode
@@ -171,6 +189,9 @@ def across(cpu: Cpu, first: u64, second: u64, room: u64, size: u64, access: int)
     if access & WRITE != 0 and cpu.alone == 0:
         cpu.fault_kind = u32(FaultKind.ALONE)
         fault()
+    for part in (first, second):
+        if part & ~u64(0xFFF) == cpu.apic_access_page:
+            apic_access(cpu, part, size, u64(access))
     buffer = bounce(cpu, size)
     copy_in(cpu, first, buffer, room, access)
     copy_in(cpu, second, buffer + room, size - room, access)
@@ -281,8 +302,12 @@ def commit_stores(cpu: Cpu) -> bool:
         index = u64(cpu.store_done)
         cpu.store_done = cpu.store_done + 1
         physical = cpu.store_target[index]
-        size = u64(cpu.store_size[index])
+        size = u64(cpu.store_size[index] & (APIC_WRITE - 1))
         source = cpu.store_source[index]
+        if cpu.store_size[index] & APIC_WRITE != 0:
+            cpu.virtual_apic_written = u8(1)
+            cpu.virtual_apic_offset = u16(physical & 0xFFF)
+            cpu.attention = u8(1)
         if in_memory(cpu, physical):
             invalidate_code(cpu, physical, size)
             done = u64(0)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from vmxon.arch.apic import X2APIC_FIRST, X2APIC_LAST
 from vmxon.arch.features import Feature, Register
 from vmxon.arch.msr import ApicBase
 from vmxon.arch.msr_rules import Msr, Rule, Storage
 from vmxon.microcode import inline, microcode, u32, u64
+from vmxon.processor.apic import follow_apic_base, read_x2apic, tell_apic, write_x2apic
 from vmxon.processor.control import write_efer
 from vmxon.processor.exceptions import general_protection
 from vmxon.processor.identification import reports
@@ -17,6 +19,7 @@ from vmxon.processor.state import Segment
 from vmxon.processor.time import read_tsc, write_tsc
 
 TSC, APIC_BASE, EFER, FS_BASE, GS_BASE = 0x10, 0x1B, 0xC000_0080, 0xC000_0100, 0xC000_0101
+TSC_ADJUST, TSC_DEADLINE = 0x3B, 0x6E0
 FIRST_VMX, LAST_VMX = 0x480, 0x493
 ALL = (1 << 64) - 1
 MEMORY_TYPES, PAT_TYPES = 0b0111_0011, 0b1111_0011
@@ -37,6 +40,8 @@ def read_msr(cpu: Cpu, index: u64) -> u64:
             if not exists(cpu, number):
                 general_protection(cpu, 0)
             return read_row(cpu, row)
+    if index >= X2APIC_FIRST and index <= X2APIC_LAST:
+        return read_x2apic(cpu, index)
     if index < FIRST_VMX or index > LAST_VMX or not vmx_msr_read(cpu, index):
         general_protection(cpu, 0)
     return cpu.request_value
@@ -68,7 +73,9 @@ def write_msr(cpu: Cpu, index: u64, value: u64) -> None:
             check_rule(cpu, row, value)
             write_row(cpu, row, value)
             return
-    general_protection(cpu, 0)
+    if index < X2APIC_FIRST or index > X2APIC_LAST:
+        general_protection(cpu, 0)
+    write_x2apic(cpu, index, value)
 
 
 @inline
@@ -127,6 +134,8 @@ def write_row(cpu: Cpu, row: Msr, value: int) -> None:
         write_apic_base(cpu, value)
     elif row.storage in (Storage.CELL, Storage.REGISTER):
         write_place(cpu, PLACES[row.address], value)
+    if row.address in (TSC, TSC_ADJUST, TSC_DEADLINE):
+        tell_apic(cpu, row.address, value)
 
 
 @microcode
@@ -142,3 +151,5 @@ def write_apic_base(cpu: Cpu, value: u64) -> None:
     elif cpu.apic_base & extended != 0 and value & modes != 0:
         general_protection(cpu, 0)
     cpu.apic_base = value
+    follow_apic_base(cpu)
+    tell_apic(cpu, APIC_BASE, value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from vmxon.microcode import inline, load, microcode, store, u32, u64
 from vmxon.processor.code_pages import invalidate_code
 from vmxon.processor.exceptions import general_protection, page_fault
-from vmxon.processor.slots import second_stage_walk
+from vmxon.processor.slots import apic_access, second_stage_walk
 from vmxon.processor.state import ProcessorState as Cpu
 from vmxon.processor.tlb import SUPERVISOR, USER
 
@@ -28,8 +28,8 @@ EFER_NXE = 1 << 11
 
 @inline
 def in_memory(cpu: Cpu, physical: int) -> bool:
-    """Whether a host-physical address is RAM."""
-    return physical < cpu.memory_size
+    """Whether a host-physical address is RAM; the APIC page hides what RAM there may be below it."""
+    return physical < cpu.memory_size and physical & ~u64(0xFFF) != cpu.apic_page
 
 
 @microcode
@@ -39,6 +39,8 @@ def read_entry(cpu: Cpu, physical: u64, linear: u64) -> u64:
     if cpu.second_stage != 0:
         cpu.fault_address = linear
         address = second_stage_walk(cpu, physical, u64(READ | WALK)) & ~u64(0xFFF) | physical & 0xFFF
+        if address & ~u64(0xFFF) == cpu.apic_access_page:
+            apic_access(cpu, linear, u64(8), u64(READ | WALK))
     if not in_memory(cpu, address):
         return ~u64(0)
     return load(u64, cpu.memory + address)

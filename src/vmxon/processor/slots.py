@@ -79,6 +79,31 @@ def intercept_msr(cpu: Cpu, index: u64, write: bool) -> None:
 
 
 @slot
+def virtual_msr_read(cpu: Cpu, index: u64) -> bool:
+    """RDMSR that APIC virtualization answers: sets cpu.request_value and gives True."""
+    return False
+
+
+@slot
+def virtual_msr_write(cpu: Cpu, index: u64, value: u64) -> bool:
+    """WRMSR that APIC virtualization takes: True where it is done."""
+    return False
+
+
+@slot
+def virtual_cr8_write(cpu: Cpu, value: u64) -> bool:
+    """MOV to CR8 that the TPR shadow takes: True where it is done."""
+    return False
+
+
+@slot
+def apic_access(cpu: Cpu, linear: u64, size: u64, access: u64) -> u64:
+    """An access (bits as for `second_stage_walk`) to cpu.apic_access_page: the physical address that takes its place, or a fault
+    with SECOND_STAGE."""
+    return linear
+
+
+@slot
 def intercept_exception(cpu: Cpu) -> None:
     """The exception in cpu.fault_* is about to be delivered (original event in cpu.delivering_*): exception bitmap."""
 

@@ -255,6 +255,10 @@ class ProcessorState(State):
     sysenter_eip = scalar(u64)
     pat = scalar(u64)
     apic_base = scalar(u64)
+    apic_page = scalar(u64)
+    """Physical address of the APIC page; all ones where there is none (disabled, x2APIC mode, no APIC)."""
+    apic_mode = scalar(u8)
+    """`ApicMode` of arch/apic.py."""
     feature_control = scalar(u64)
     misc_enable = scalar(u64)
     debugctl = scalar(u64)
@@ -446,5 +450,16 @@ class ProcessorState(State):
     vmx_monitor_ticks = scalar(u64)
     """Tick and RIP at the start of the instruction that ends in the exit of the monitor trap flag."""
     vmx_monitor_rip = scalar(u64)
+    virtual_apic_interrupt = scalar(u8)
+    """1 where a pending virtual interrupt was recognized (Vol. 3C §30.2.1 “Evaluation of Pending Virtual Interrupts”)."""
+    virtual_apic_written = scalar(u8)
+    """1 where the instruction that just ended wrote the virtual-APIC page through the APIC-access page."""
+    virtual_apic_offset = scalar(u16)
+    """Offset of that write."""
+    virtual_apic_exit = scalar(u16)
+    """Exit reason of the trap-like VM exit that is due at the next instruction boundary; 0 for none."""
+    virtual_apic_qualification = scalar(u16)
+    apic_access_page = scalar(u64)
+    """Host-physical page whose accesses are APIC accesses; all ones where that is not in force."""
     vmx_words = array(u64, 16)
     """Room for VMX's later state."""

@@ -17,6 +17,7 @@ from vmxon.vmx.exit_save import REGISTERS, RSP
 from vmxon.vmx.fields import VmcsField
 from vmxon.vmx.physical import read_quad
 from vmxon.vmx.state import read_field
+from vmxon.vmx.virtual_apic import start_virtual_apic
 
 RIGHTS = 0x1_F0FF
 """Access rights without the reserved bits."""
@@ -34,6 +35,7 @@ def entry_control(cpu: Cpu, mask: int) -> bool:
 @microcode
 def load_guest_state(cpu: Cpu) -> None:
     """Load the guest-state area, which is known to be good; VPID and EPT are in force already."""
+    start_virtual_apic(cpu)
     load_guest_control(cpu)
     load_guest_msrs(cpu)
     for number, register in REGISTERS:

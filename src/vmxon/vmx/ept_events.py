@@ -30,8 +30,8 @@ USER_EXECUTE = EptEntry.user_execute.mask
 EPT_CAPABILITIES = 0x48C - 0x480
 
 # Marks in cpu.fault_qualification, above the bits of every qualification.
-MISCONFIGURATION, LOG_FULL, SUB_PAGE, CONVERTIBLE = 1 << 63, 1 << 62, 1 << 61, 1 << 60
-MARKS = MISCONFIGURATION | LOG_FULL | SUB_PAGE | CONVERTIBLE
+MISCONFIGURATION, LOG_FULL, SUB_PAGE, CONVERTIBLE, APIC_ACCESS = 1 << 63, 1 << 62, 1 << 61, 1 << 60, 1 << 59
+MARKS = MISCONFIGURATION | LOG_FULL | SUB_PAGE | CONVERTIBLE | APIC_ACCESS
 
 
 @inline
@@ -87,6 +87,9 @@ def ept_exit(cpu: Cpu) -> None:
         raise_if_possible(cpu, qualification)
     if cpu.delivering == 0:
         cpu.rflags_other = cpu.rflags_other | Rflags.rf.mask
+    if marks == APIC_ACCESS:
+        vm_exit(cpu, u32(ExitReason.APIC_ACCESS), cpu.fault_qualification & ~u64(MARKS), u32(0))
+        return
     if marks == LOG_FULL:
         vm_exit(cpu, u32(ExitReason.PML_FULL), qualification, u32(0))
         return

@@ -70,6 +70,8 @@ def leave_guest(cpu: Cpu) -> None:
     cpu.ept_pointer = u64(0)
     cpu.vpid = u64(0)
     cpu.vmx_timer_deadline = u64(ALL_ONES)
+    cpu.apic_access_page = u64(ALL_ONES)
+    cpu.virtual_apic_interrupt = u8(0)
     cpu.vmx_monitor_trap = u8(0)
     cpu.vmx_monitor_armed = u8(0)
     cpu.vmx_iret = u8(0)

@@ -30,6 +30,7 @@ from vmxon.vmx.fields import VmcsField
 from vmxon.vmx.intercepts import primary
 from vmxon.vmx.preemption import expired
 from vmxon.vmx.state import read_field, write_field
+from vmxon.vmx.virtual_apic import posted_interrupts, virtual_apic_exit, virtual_interrupt
 
 STI_AND_MOV_SS, NMI_BLOCKING = 3, 8
 ACTIVE, HALTED, SHUTDOWN, WAIT_FOR_SIPI = range(4)
@@ -118,6 +119,8 @@ def acknowledged_exit(cpu: Cpu) -> bool:
     """The exit of an interrupt whose vector is known by now."""
     if cpu.acknowledged == 0 or not pin(cpu, PinBased.external_interrupt_exiting):
         return False
+    if posted_interrupts(cpu):
+        return True
     cpu.acknowledged = u8(0)
     information = u32(cpu.acknowledged_vector) | VALID | EventType.EXTERNAL_INTERRUPT << KIND
     vm_exit(cpu, u32(ExitReason.EXTERNAL_INTERRUPT), u64(0), information)
@@ -162,11 +165,11 @@ def windows(cpu: Cpu) -> u64:
     taken = False
     if cpu.event_stage == EventStage.BEFORE_TRAPS:
         cpu.vmx_iret = u8(0)
-        taken = monitor_trap(cpu) or init_signal(cpu)
+        taken = virtual_apic_exit(cpu) or monitor_trap(cpu) or init_signal(cpu)
     elif cpu.event_stage == EventStage.BEFORE_NMI:
         taken = timer_expired(cpu) or nmi_window(cpu)
     else:
-        taken = acknowledged_exit(cpu) or interrupt_window(cpu)
+        taken = acknowledged_exit(cpu) or interrupt_window(cpu) or virtual_interrupt(cpu)
     return u64(taken)
 
 

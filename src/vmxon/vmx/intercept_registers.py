@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from vmxon.arch.apic import ApicRegister
 from vmxon.arch.control import Cr0
 from vmxon.microcode import implements, inline, microcode, u32, u64, u128
+from vmxon.processor.exceptions import general_protection
 from vmxon.processor.slots import (
     cr_fixed_check,
     intercept_clts,
@@ -11,6 +13,7 @@ from vmxon.processor.slots import (
     intercept_cr_write,
     intercept_lmsw,
     tsc_offset,
+    virtual_cr8_write,
     vmx_msr_read,
 )
 from vmxon.processor.state import ProcessorState as Cpu
@@ -22,6 +25,7 @@ from vmxon.vmx.fields import VmcsField
 from vmxon.vmx.intercepts import primary, secondary
 from vmxon.vmx.qualifications import CrAccessQualification, CrAccessType
 from vmxon.vmx.state import Operation, read_field
+from vmxon.vmx.virtual_apic import read_virtual, virtualize_priority, write_virtual
 
 CAPABILITIES, CAPABILITY_COUNT = 0x480, 20
 CR0_FIXED0, CR0_FIXED1, CR4_FIXED0, CR4_FIXED1 = 6, 7, 8, 9
@@ -67,6 +71,18 @@ def cr_write(cpu: Cpu, register: int, value: u64, gpr: u64) -> u64:
     return (value & ~mask) | (cpu.cr4 & mask)
 
 
+@implements(virtual_cr8_write)
+def shadow_task_priority(cpu: Cpu, value: u64) -> bool:
+    """MOV to CR8 under “use TPR shadow” (Vol. 3C §30.3 “Virtualizing CR8-Based TPR Accesses”)."""
+    if not non_root(cpu) or not primary(cpu, Primary.use_tpr_shadow):
+        return False
+    if value >> 4 != 0:
+        general_protection(cpu, 0)
+    write_virtual(cpu, u64(ApicRegister.TASK_PRIORITY), value << 4)
+    virtualize_priority(cpu)
+    return True
+
+
 @microcode
 def cr3_target(cpu: Cpu, value: u64) -> bool:
     """The value is one of the CR3 targets that count."""
@@ -89,7 +105,7 @@ def cr_read(cpu: Cpu, register: int, value: u64, gpr: u64) -> u64:
     if register == 8:
         if primary(cpu, Primary.cr8_store_exiting):
             cr_exit(cpu, 8, CrAccessType.MOV_FROM_CR, gpr)
-        return value
+        return read_virtual(cpu, u64(ApicRegister.TASK_PRIORITY)) >> 4 & 0xF if primary(cpu, Primary.use_tpr_shadow) else value
     if register == 0 or register == 4:
         mask = read_field(cpu, MASKS[register])
         return (value & ~mask) | (read_field(cpu, SHADOWS[register]) & mask)
