@@ -1,0 +1,100 @@
+"""Why no processor model offers a VMX control, by “vector.name”: it goes with a feature that no model has."""
+
+from __future__ import annotations
+
+APIC = "the local APIC is not virtualized"
+TRACE = "no model has Intel Processor Trace"
+COUNTERS = "no model has performance-monitoring counters, so IA32_PERF_GLOBAL_CTRL does not exist"
+SMM = "there is no system-management mode"
+FRED = "no model has FRED"
+CET = "no model has CET"
+SPECULATION = "the machine does not speculate, so IA32_SPEC_CTRL does not exist"
+USER_INTERRUPTS = "no model has user interrupts"
+BRANCH_RECORDS = "no model has architectural last-branch records"
+BOUNDS = "no model has MPX"
+KEYS = "no model has protection keys for supervisor pages"
+NO_TERTIARY = "none of its controls is offered"
+
+REASONS: dict[str, str] = {
+    "pin.posted_interrupts": APIC,
+    "primary.activate_tertiary": NO_TERTIARY,
+    "primary.use_tpr_shadow": APIC,
+    "secondary.virtualize_apic_accesses": APIC,
+    "secondary.virtualize_x2apic_mode": APIC,
+    "secondary.apic_register_virtualization": APIC,
+    "secondary.virtual_interrupt_delivery": APIC,
+    "secondary.rdrand_exiting": "no model has RDRAND, so that runs can be repeated",
+    "secondary.rdseed_exiting": "no model has RDSEED, so that runs can be repeated",
+    "secondary.enable_encls_exiting": "no model has SGX",
+    "secondary.enable_enclv_exiting": "no model has SGX",
+    "secondary.conceal_from_pt": TRACE,
+    "secondary.pt_guest_physical": TRACE,
+    "secondary.enable_xsaves": "no model has XSAVES",
+    "secondary.pasid_translation": "no model has ENQCMD",
+    "secondary.enable_user_wait_and_pause": "no model has TPAUSE, UMONITOR and UMWAIT",
+    "secondary.enable_pconfig": "no model has PCONFIG",
+    "secondary.bus_lock_detection": "there is one processor and no bus lock to be seen",
+    "secondary.instruction_timeout": "no instruction of the machine takes longer than one tick",
+    "tertiary.loadiwkey_exiting": "no model has Key Locker",
+    "tertiary.enable_hlat": "no model has HLAT",
+    "tertiary.ept_paging_write": "no model has HLAT, which it goes with",
+    "tertiary.guest_paging_verification": "no model has HLAT, which it goes with",
+    "tertiary.ipi_virtualization": APIC,
+    "tertiary.seam_guest_physical_width": "there is no SEAM",
+    "tertiary.enable_msr_list": "no model has RDMSRLIST and WRMSRLIST",
+    "tertiary.virtualize_spec_ctrl": SPECULATION,
+    "tertiary.apic_timer_virtualization": APIC,
+    "tertiary.enable_pbndkb": "no model has PBNDKB",
+    "tertiary.pebs_guest_physical": COUNTERS,
+    "exit.load_perf_global_ctrl": COUNTERS,
+    "exit.clear_bndcfgs": BOUNDS,
+    "exit.conceal_from_pt": TRACE,
+    "exit.clear_rtit_ctl": TRACE,
+    "exit.clear_lbr_ctl": BRANCH_RECORDS,
+    "exit.clear_uinv": USER_INTERRUPTS,
+    "exit.load_cet_state": CET,
+    "exit.load_pkrs": KEYS,
+    "exit.save_perf_global_ctl": COUNTERS,
+    "exit.activate_secondary": NO_TERTIARY,
+    "secondary_exit.save_fred": FRED,
+    "secondary_exit.load_fred": FRED,
+    "secondary_exit.load_spec_ctrl": SPECULATION,
+    "secondary_exit.prematurely_busy_shadow_stack": CET,
+    "entry.entry_to_smm": SMM,
+    "entry.deactivate_dual_monitor": SMM,
+    "entry.load_perf_global_ctrl": COUNTERS,
+    "entry.load_bndcfgs": BOUNDS,
+    "entry.conceal_from_pt": TRACE,
+    "entry.load_rtit_ctl": TRACE,
+    "entry.load_uinv": USER_INTERRUPTS,
+    "entry.load_cet_state": CET,
+    "entry.load_lbr_ctl": BRANCH_RECORDS,
+    "entry.load_pkrs": KEYS,
+    "entry.load_fred": FRED,
+    "entry.load_spec_ctrl": SPECULATION,
+    "entry.allow_seam_telemetry": "there is no SEAM",
+    "ept.walk_5": "no model has linear addresses of 57 bits, for which it is made",
+    "ept.supervisor_shadow_stack": CET,
+    "ept.hlat_prefix": "no model has HLAT",
+}
+
+CHOICES: tuple[str, ...] = (
+    (
+        "INVVPID of one address, and INVVPID that may retain global translations, forget everything of the VPID: the manual lets a"
+        " processor forget more than it is asked to."
+    ),
+    (
+        "VM-instruction error 6 is never reported: a VMCS that stays active over VMXOFF and VMXON keeps its launch state, and VMRESUME"
+        " after a new VMPTRLD accepts it."
+    ),
+    "A VMREAD or VMWRITE of a guest that fails with VMfailValid puts the error number into the current VMCS, not into its shadow.",
+    "VMWRITE to read-only fields fails with error 13: IA32_VMX_MISC bit 29 is 0 in every model (`VmxModel.writes_any_field`).",
+    "A write that touches two pieces of 128 bytes is not eligible for sub-page permissions: it is an EPT violation.",
+    "With a full page-modification log, an access that would only set an accessed flag exits, too; an EPT violation goes first.",
+    (
+        "The load of PDPTEs by MOV to a control register is a read for EPT, whatever EPTP says of accessed and dirty flags; a violation"
+        " reports no linear address."
+    ),
+    "In shutdown, external interrupts stay pending; NMIs, INIT and the preemption timer end it or exit.",
+)
+"""What vmxon does where the manual allows several things or says little."""
