@@ -67,7 +67,8 @@ def test_task_priority_is_cr8_and_holds_back():
 
 
 def test_interrupts_of_the_8259_come_through_lint0():
-    masks = "mov al, 0x11\nout 0x20, al\nmov al, 0x20\nout 0x21, al\nmov al, 4\nout 0x21, al\nmov al, 1\nout 0x21, al\nmov al, 0xfe\nout 0x21, al\n"
+    words = ((0x20, 0x11), (0x21, 0x20), (0x21, 4), (0x21, 1), (0x21, 0xFE))
+    masks = "".join(f"mov al, {value:#x}\nout {port:#x}, al\n" for port, value in words)
     wait = "sti\nagain: jmp again\n"
     assert run(masks + wait)[1] == 0x20
     assert run(masks + wait, FIRST)[1] == 0x20, "a model without APIC"
