@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-APIC = "the local APIC is not virtualized"
 TRACE = "no model has Intel Processor Trace"
 COUNTERS = "no model has performance-monitoring counters, so IA32_PERF_GLOBAL_CTRL does not exist"
 SMM = "there is no system-management mode"
@@ -16,13 +15,7 @@ KEYS = "no model has protection keys for supervisor pages"
 NO_TERTIARY = "none of its controls is offered"
 
 REASONS: dict[str, str] = {
-    "pin.posted_interrupts": APIC,
     "primary.activate_tertiary": NO_TERTIARY,
-    "primary.use_tpr_shadow": APIC,
-    "secondary.virtualize_apic_accesses": APIC,
-    "secondary.virtualize_x2apic_mode": APIC,
-    "secondary.apic_register_virtualization": APIC,
-    "secondary.virtual_interrupt_delivery": APIC,
     "secondary.rdrand_exiting": "no model has RDRAND, so that runs can be repeated",
     "secondary.rdseed_exiting": "no model has RDSEED, so that runs can be repeated",
     "secondary.enable_encls_exiting": "no model has SGX",
@@ -39,11 +32,11 @@ REASONS: dict[str, str] = {
     "tertiary.enable_hlat": "no model has HLAT",
     "tertiary.ept_paging_write": "no model has HLAT, which it goes with",
     "tertiary.guest_paging_verification": "no model has HLAT, which it goes with",
-    "tertiary.ipi_virtualization": APIC,
+    "tertiary.ipi_virtualization": "there is one processor",
     "tertiary.seam_guest_physical_width": "there is no SEAM",
     "tertiary.enable_msr_list": "no model has RDMSRLIST and WRMSRLIST",
     "tertiary.virtualize_spec_ctrl": SPECULATION,
-    "tertiary.apic_timer_virtualization": APIC,
+    "tertiary.apic_timer_virtualization": "no model has the tertiary controls",
     "tertiary.enable_pbndkb": "no model has PBNDKB",
     "tertiary.pebs_guest_physical": COUNTERS,
     "exit.load_perf_global_ctrl": COUNTERS,
