@@ -149,8 +149,8 @@ def test_a_doubled_comma_belongs_to_the_file(
             "Invalid value for '--count': 0 is not in the range x>=1; see vmxon boot --help",
         ),
         (
-            ["run", "--paging", "shadow"],
-            "Invalid value for '--paging': 'shadow' is not 'ept'; see vmxon run --help",
+            ["run", "--paging", "nested"],
+            "Invalid value for '--paging': 'nested' is not one of 'ept', 'shadow'; see vmxon run --help",
         ),
         (["run", "missing.x"], "missing.x: no such file; give the path of a multiboot ELF kernel"),
         (["run", "."], ".: is a folder, expected a multiboot ELF kernel"),

@@ -22,6 +22,8 @@ CODE1, DATA1 = 0x49, 0x51
 FREE = 0x60
 """The first selector that tests may fill; two entries' room each from here on."""
 SELECTOR_LIMIT = 0xFF
+COMPLETE = (HostRequest.PORT_WRITE, HostRequest.MSR_WRITE)
+"""Requests of instructions that are complete: a device would hear of them now."""
 VM, IOPL3 = 1 << 17, 3 << 12
 READ_WRITE, READ_ONLY, EXPAND_DOWN, EXECUTE_ONLY, CODE_TYPE, CONFORMING = 0x12, 0x10, 0x16, 0x18, 0x1A, 0x1E
 """S and type of data and code."""
@@ -165,7 +167,7 @@ class SystemBench(Bench):
     def go_on(self, count: int = 1) -> Outcome:
         """Run `count` instructions from where it stands."""
         request = self.processor.run(count)
-        while request is HostRequest.PORT_WRITE and count > 1:
+        while request in COMPLETE and count > 1:
             count -= 1
             request = self.processor.run(count)
         for _ in range(3):
@@ -176,7 +178,7 @@ class SystemBench(Bench):
             return SHUTDOWN
         at = self.linear_rip
         if request is not HostRequest.HALT or not HANDLERS <= at < HANDLERS + 4096:
-            assert request in (HostRequest.BUDGET, HostRequest.PORT_WRITE, HostRequest.HALT), request
+            assert request in (HostRequest.BUDGET, HostRequest.HALT, *COMPLETE), request
             return FINE
         vector = (at - 1 - HANDLERS) >> 4
         return Outcome(vector, self.pushed(0) if vector in ERROR_CODES and self.mode != 16 else None)
