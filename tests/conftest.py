@@ -1,10 +1,10 @@
 """The engine, built once; oracles that a test asks for by marker: skipped where not installed, a failure in CI."""
 
-import os
 import shutil
 
 import pytest
 
+from tests.missing import report_missing
 from vmxon.engine.build import obtain
 
 COMMAND_OF_MARKER = {"bochs": "bochs", "qemu": "qemu-system-x86_64"}
@@ -20,7 +20,4 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip, or in CI fail, a test whose oracle is missing."""
     for marker, command in COMMAND_OF_MARKER.items():
         if item.get_closest_marker(marker) and not shutil.which(command):
-            reason = f"{command} is not installed (marker {marker!r})"
-            if os.environ.get("VMXON_CI"):
-                pytest.fail(reason, pytrace=False)
-            pytest.skip(reason)
+            report_missing(f"{command} is not installed (marker {marker!r})")
