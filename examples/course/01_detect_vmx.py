@@ -8,7 +8,7 @@ import struct
 
 from vmxon.arch.control import Cr4
 from vmxon.arch.features import Feature
-from vmxon.hypervisor.bring_up import value_of
+from vmxon.hypervisor.operation.bring_up import value_of
 from vmxon.machine.root import bare_processor
 
 REGION = 0x10_0000

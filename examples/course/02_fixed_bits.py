@@ -6,8 +6,8 @@ CR4 (Vol. 3C §24.8 “Restrictions on VMX Operation”). IA32_FEATURE_CONTROL m
 """
 
 from vmxon.arch.control import Cr0, Cr4
-from vmxon.hypervisor.bring_up import new_region, value_of
-from vmxon.hypervisor.page_manager import PageManager
+from vmxon.hypervisor.memory.page_manager import PageManager
+from vmxon.hypervisor.operation.bring_up import new_region, value_of
 from vmxon.machine.root import bare_processor
 
 FEATURE_CONTROL = 0x3A

@@ -7,8 +7,8 @@ the processor's (Vol. 3C §25.11.5 “VMXON Region”, Vol. 3D App. A.1 “Basic
 import struct
 
 from vmxon.arch.msr_vmx import VmxBasic
-from vmxon.hypervisor.bring_up import allow_vmxon, detect, fix_control_registers, value_of
-from vmxon.hypervisor.page_manager import PAGE, PageManager
+from vmxon.hypervisor.memory.page_manager import PAGE, PageManager
+from vmxon.hypervisor.operation.bring_up import allow_vmxon, detect, fix_control_registers, value_of
 from vmxon.machine.root import bare_processor
 
 root = bare_processor(memory="8M")

@@ -6,7 +6,7 @@ number. VMfailValid sets ZF and writes a number to the VM-instruction error fiel
 """
 
 from stage import vmx_operation
-from vmxon.hypervisor.bring_up import new_region
+from vmxon.hypervisor.operation.bring_up import new_region
 from vmxon.machine.outcome import FailedValid, Faulted, Outcome
 from vmxon.vmx.fields import VmcsField as Field
 

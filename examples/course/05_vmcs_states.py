@@ -6,7 +6,7 @@ current one launched. Only VMCLEAR makes it inactive and clear, and it writes th
 """
 
 from stage import ended, small_guest, vmx_operation
-from vmxon.hypervisor.bring_up import new_region, value_of
+from vmxon.hypervisor.operation.bring_up import new_region, value_of
 from vmxon.machine.root import RootProcessor
 from vmxon.vmx.fields import VmcsField as Field
 

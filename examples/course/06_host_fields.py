@@ -6,7 +6,7 @@ VMLAUNCH (Vol. 3C §27.2.2 “Checks on Host Control Registers, MSRs, and SSP”
 """
 
 from stage import ended, in_one_line, small_guest, vmx_operation
-from vmxon.hypervisor.bring_up import value_of
+from vmxon.hypervisor.operation.bring_up import value_of
 from vmxon.machine.identity import CODE, STACK_TOP, TASK
 from vmxon.machine.root import PYTHON_RIP
 from vmxon.vmx.fields import Kind

@@ -7,7 +7,7 @@ State”).
 """
 
 from stage import ended, small_guest, vmx_operation
-from vmxon.hypervisor.bring_up import value_of
+from vmxon.hypervisor.operation.bring_up import value_of
 from vmxon.vmx.fields import Kind
 from vmxon.vmx.fields import VmcsField as Field
 

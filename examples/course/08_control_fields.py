@@ -7,7 +7,7 @@ Vol. 3D App. A.2 “Reserved Controls and Default Settings”). A wrong bit make
 
 from stage import ended, in_one_line, small_guest, vmx_operation
 from vmxon.arch.msr_vmx import AllowedSettings
-from vmxon.hypervisor.bring_up import value_of
+from vmxon.hypervisor.operation.bring_up import value_of
 from vmxon.machine.root import bare_processor
 from vmxon.vmx.controls import DEFAULT1, Entry, PinBased, PrimaryExit, PrimaryProcessorBased, SecondaryProcessorBased
 from vmxon.vmx.fields import VmcsField as Field

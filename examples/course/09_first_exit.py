@@ -7,7 +7,7 @@ Area”, §28.2 “Recording VM-Exit Information and Updating VM-Entry Control F
 """
 
 from stage import small_guest, vmx_operation
-from vmxon.hypervisor.bring_up import value_of
+from vmxon.hypervisor.operation.bring_up import value_of
 from vmxon.machine.outcome import Exited
 from vmxon.vmx.exit_reasons import ExitReason
 from vmxon.vmx.fields import VmcsField as Field

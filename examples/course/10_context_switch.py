@@ -6,8 +6,8 @@ SSP”). So the hypervisor saves the guest's after each exit and puts them back 
 """
 
 from stage import ended, small_guest, step_over, vmx_operation
-from vmxon.hypervisor.bring_up import value_of
-from vmxon.hypervisor.registers import GuestRegisters, Register
+from vmxon.hypervisor.operation.bring_up import value_of
+from vmxon.hypervisor.operation.registers import GuestRegisters, Register
 
 TEXT = "mov rax, 0x1111 \n mov r15, 0xFFFF \n cpuid \n add rax, r15 \n cpuid"
 HYPERVISORS_OWN = 0xDEAD

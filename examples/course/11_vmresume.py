@@ -6,7 +6,7 @@ not gets the same exit again.
 """
 
 from stage import ended, small_guest, step_over, vmx_operation
-from vmxon.hypervisor.registers import Register
+from vmxon.hypervisor.operation.registers import Register
 from vmxon.vmx.exit_reasons import ExitReason
 
 GUEST = """

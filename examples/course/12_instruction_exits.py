@@ -6,7 +6,7 @@ of an I/O exit holds port, size and direction (Vol. 3C §28.2.1 “Basic VM-Exit
 """
 
 from stage import ended, small_guest, step_over, vmx_operation
-from vmxon.hypervisor.registers import Register
+from vmxon.hypervisor.operation.registers import Register
 from vmxon.vmx.exit_reasons import ExitReason
 from vmxon.vmx.fields import VmcsField as Field
 from vmxon.vmx.qualifications import IoQualification

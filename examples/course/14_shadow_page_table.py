@@ -8,7 +8,7 @@ import struct
 
 from stage import ended, small_guest, step_over, vmx_operation
 from vmxon.arch.exceptions import Vector
-from vmxon.hypervisor.registers import Register
+from vmxon.hypervisor.operation.registers import Register
 from vmxon.machine.assembler import assemble
 from vmxon.vmx.exit_reasons import ExitReason
 from vmxon.vmx.fields import VmcsField as Field

@@ -8,7 +8,7 @@ with an EPT violation (Vol. 3C §29.3.2 “EPT Translation Mechanism”, §29.3.
 import struct
 
 from stage import ended, ept_guest, vmx_operation
-from vmxon.hypervisor.arch_memory import LEVELS, ArchMemory
+from vmxon.hypervisor.memory.arch_memory import LEVELS, ArchMemory
 from vmxon.vmx.ept_entries import EptTableEntry
 from vmxon.vmx.exit_reasons import ExitReason
 from vmxon.vmx.fields import VmcsField as Field

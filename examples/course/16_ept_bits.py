@@ -9,7 +9,7 @@ dirty (§29.3.5 “Accessed and Dirty Flags for EPT”).
 import struct
 
 from stage import ended, ept_guest, vmx_operation
-from vmxon.hypervisor.arch_memory import LEVELS, ArchMemory
+from vmxon.hypervisor.memory.arch_memory import LEVELS, ArchMemory
 from vmxon.vmx.ept_entries import EptPage4K, EptTableEntry, InveptType
 from vmxon.vmx.exit_reasons import ExitReason
 from vmxon.vmx.fields import VmcsField as Field

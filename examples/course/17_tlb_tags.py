@@ -9,8 +9,8 @@ Use of the INVEPT Instruction”).
 import struct
 
 from stage import ended, ept_guest, step_over, vmx_operation
-from vmxon.hypervisor.arch_memory import ArchMemory
-from vmxon.hypervisor.registers import Register
+from vmxon.hypervisor.memory.arch_memory import ArchMemory
+from vmxon.hypervisor.operation.registers import Register
 from vmxon.vmx.ept_entries import InveptType
 from vmxon.vmx.fields import VmcsField as Field
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from vmxon.hypervisor.arch_memory import ArchMemory
-from vmxon.hypervisor.bring_up import enter_vmx_operation, value_of
-from vmxon.hypervisor.page_manager import PageManager
-from vmxon.hypervisor.vmcs import adjusted, new_bitmaps, new_vmcs, write_controls, write_guest_state, write_host_state
+from vmxon.hypervisor.memory.arch_memory import ArchMemory
+from vmxon.hypervisor.memory.page_manager import PageManager
+from vmxon.hypervisor.operation.bring_up import enter_vmx_operation, value_of
+from vmxon.hypervisor.operation.vmcs import adjusted, new_bitmaps, new_vmcs, write_controls, write_guest_state, write_host_state
 from vmxon.machine.assembler import assemble
 from vmxon.machine.outcome import Exited, Explained, Outcome
 from vmxon.machine.root import RootProcessor, bare_processor

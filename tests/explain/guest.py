@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import struct
 
-from vmxon.hypervisor.arch_memory import ArchMemory
-from vmxon.hypervisor.page_manager import PageManager
-from vmxon.hypervisor.vmcs import new_bitmaps, write_controls, write_guest_state, write_host_state
+from vmxon.hypervisor.memory.arch_memory import ArchMemory
+from vmxon.hypervisor.memory.page_manager import PageManager
+from vmxon.hypervisor.operation.vmcs import new_bitmaps, write_controls, write_guest_state, write_host_state
 from vmxon.machine.assembler import assemble
 from vmxon.machine.root import bare_processor
 from vmxon.vmx.fields import VmcsField as F

@@ -12,8 +12,8 @@ from tests.hypervisor.guests import HANDLER, MIB, TABLES, image_of
 from vmxon.arch.models import MAX
 from vmxon.errors import TimedOut, TripleFault
 from vmxon.hypervisor.guest import bundled_guest
-from vmxon.hypervisor.host import Host
-from vmxon.hypervisor.isolation import find_leaks
+from vmxon.hypervisor.memory.isolation import find_leaks
+from vmxon.hypervisor.operation.host import Host
 from vmxon.hypervisor.scheduler import Condition, Job, Scheduler
 from vmxon.hypervisor.virtual_machine import VirtualMachine
 from vmxon.machine.loader import load_multiboot

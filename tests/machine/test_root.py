@@ -114,8 +114,8 @@ def test_invalidations_and_the_way_out(current: RootProcessor) -> None:
 @pytest.fixture
 def launchable(current: RootProcessor) -> RootProcessor:
     """With a guest in 64-bit mode without EPT: it shares our page tables; code at 3 MiB."""
-    from vmxon.hypervisor.page_manager import PageManager
-    from vmxon.hypervisor.vmcs import new_bitmaps, write_controls, write_guest_state, write_host_state
+    from vmxon.hypervisor.memory.page_manager import PageManager
+    from vmxon.hypervisor.operation.vmcs import new_bitmaps, write_controls, write_guest_state, write_host_state
 
     pages = PageManager(4 << 20, 0x20_0000)
     write_controls(current, new_bitmaps(current, pages), 0)

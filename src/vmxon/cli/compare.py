@@ -38,8 +38,8 @@ def run_once(program: Program | None, machine: MachineOptions, paging: str) -> P
     """Run the guest to its end, or to the time limit, and measure."""
     from vmxon.cli.machines import find_model, open_drives
     from vmxon.hypervisor.guest import bundled_guest
+    from vmxon.hypervisor.memory.virtual_memory import PagingMode
     from vmxon.hypervisor.virtual_machine import VirtualMachine
-    from vmxon.hypervisor.virtual_memory import PagingMode
     from vmxon.machine.loader import load_files, load_multiboot
 
     if program is None:

@@ -34,8 +34,8 @@ def start(options: RunOptions) -> int:
     from vmxon.cli.hints import record_hints
     from vmxon.cli.machines import find_model, open_drives
     from vmxon.hypervisor.guest import bundled_guest
+    from vmxon.hypervisor.memory.virtual_memory import PagingMode
     from vmxon.hypervisor.virtual_machine import VirtualMachine
-    from vmxon.hypervisor.virtual_memory import PagingMode
     from vmxon.machine.loader import load_files, load_multiboot
 
     machine, program = options.machine, options.program

@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from vmxon.devices.disk import AtaDrive
 from vmxon.errors import GuestStopped
 from vmxon.hypervisor.exits import StringInputOutput
-from vmxon.hypervisor.guest_memory import GuestMemory
-from vmxon.hypervisor.guest_walk import PageFault, Paging, translate
-from vmxon.hypervisor.registers import GuestRegisters, Register
-from vmxon.hypervisor.vmcs import Bitmaps
+from vmxon.hypervisor.memory.guest_memory import GuestMemory
+from vmxon.hypervisor.memory.guest_walk import PageFault, Paging, translate
+from vmxon.hypervisor.operation.registers import GuestRegisters, Register
+from vmxon.hypervisor.operation.vmcs import Bitmaps
 from vmxon.machine.board import Board, Sinks
 from vmxon.machine.pace import Pace
 from vmxon.machine.root import RootProcessor

@@ -6,14 +6,14 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from vmxon.devices.bus import Device, reads, writes
-from vmxon.hypervisor.arch_memory import LARGE
 from vmxon.hypervisor.exits import RawExit
-from vmxon.hypervisor.page_manager import PAGE
-from vmxon.hypervisor.registers import Register
+from vmxon.hypervisor.memory.arch_memory import LARGE
+from vmxon.hypervisor.memory.page_manager import PAGE
+from vmxon.hypervisor.operation.registers import Register
 from vmxon.vmx.exit_reasons import ExitReason
 
 if TYPE_CHECKING:
-    from vmxon.hypervisor.cpuid_policy import Leaf
+    from vmxon.hypervisor.policy.cpuid import Leaf
     from vmxon.hypervisor.virtual_machine import VirtualMachine
 
 LOW = 0xFFFF_FFFF

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from enum import IntEnum
 
-from vmxon.hypervisor.guest_memory import GuestMemory
-from vmxon.hypervisor.registers import GuestRegisters, Register
+from vmxon.hypervisor.memory.guest_memory import GuestMemory
+from vmxon.hypervisor.operation.registers import GuestRegisters, Register
 
 VERSION = 1
 FAILED = (1 << 64) - 1

@@ -14,11 +14,11 @@ from pathlib import Path
 
 from vmxon.arch.models import MODELS
 from vmxon.errors import ConfigurationError
-from vmxon.hypervisor.guest_memory import GuestMemory
 from vmxon.hypervisor.hooks import Hooks
-from vmxon.hypervisor.host import Host
-from vmxon.hypervisor.isolation import Leak, find_leaks
-from vmxon.hypervisor.page_manager import PAGE
+from vmxon.hypervisor.memory.guest_memory import GuestMemory
+from vmxon.hypervisor.memory.isolation import Leak, find_leaks
+from vmxon.hypervisor.memory.page_manager import PAGE
+from vmxon.hypervisor.operation.host import Host
 from vmxon.hypervisor.scheduler import Condition, Job, Scheduler
 from vmxon.hypervisor.virtual_machine import VirtualMachine
 from vmxon.hypervisor.virtual_processor import VirtualProcessor

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from vmxon.hypervisor.guest_memory import GuestMemory
-from vmxon.hypervisor.registers import GuestRegisters, Register
+from vmxon.hypervisor.memory.guest_memory import GuestMemory
+from vmxon.hypervisor.operation.registers import GuestRegisters, Register
 from vmxon.machine.loader import BootImage
 from vmxon.machine.root import RootProcessor
 from vmxon.vmx.fields import VmcsField

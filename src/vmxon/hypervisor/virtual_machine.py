@@ -10,27 +10,23 @@ from vmxon.arch.flags import Rflags
 from vmxon.devices.disk import AtaDrive
 from vmxon.errors import GuestStopped, TimedOut
 from vmxon.hypervisor.accounting import Accounting
-from vmxon.hypervisor.cpuid_policy import CpuidPolicy
 from vmxon.hypervisor.devices import GuestDevices
-from vmxon.hypervisor.dispatch import Dispatcher
-from vmxon.hypervisor.entry_stopped import EntryStopped
 from vmxon.hypervisor.exits import RawExit
-from vmxon.hypervisor.extended_paging import ExtendedPaging
-from vmxon.hypervisor.guest_memory import GuestMemory
-from vmxon.hypervisor.guest_time import GuestTime
-from vmxon.hypervisor.host import Host
+from vmxon.hypervisor.exits.dispatch import Dispatcher
+from vmxon.hypervisor.exits.entry_stopped import EntryStopped
+from vmxon.hypervisor.exits.injection import Injector
 from vmxon.hypervisor.hypercall import Hypercall
 from vmxon.hypervisor.inbox import Inbox
-from vmxon.hypervisor.injection import Injector
-from vmxon.hypervisor.live_state import LiveState
 from vmxon.hypervisor.loader import Loader
-from vmxon.hypervisor.msr_policy import MsrPolicy
-from vmxon.hypervisor.page_manager import PAGE
-from vmxon.hypervisor.registers import GuestRegisters
-from vmxon.hypervisor.shadow.paging import ShadowPaging
-from vmxon.hypervisor.shadow.tables import ShadowTables
-from vmxon.hypervisor.virtual_memory import PagingMode, VirtualMemory
-from vmxon.hypervisor.vmcs import (
+from vmxon.hypervisor.memory.extended_paging import ExtendedPaging
+from vmxon.hypervisor.memory.guest_memory import GuestMemory
+from vmxon.hypervisor.memory.page_manager import PAGE
+from vmxon.hypervisor.memory.virtual_memory import PagingMode, VirtualMemory
+from vmxon.hypervisor.operation.guest_time import GuestTime
+from vmxon.hypervisor.operation.host import Host
+from vmxon.hypervisor.operation.live_state import LiveState
+from vmxon.hypervisor.operation.registers import GuestRegisters
+from vmxon.hypervisor.operation.vmcs import (
     fields_of,
     new_bitmaps,
     new_vmcs,
@@ -39,6 +35,10 @@ from vmxon.hypervisor.vmcs import (
     write_host_state,
     write_shadow_controls,
 )
+from vmxon.hypervisor.policy.cpuid import CpuidPolicy
+from vmxon.hypervisor.policy.msrs import MsrPolicy
+from vmxon.hypervisor.shadow.paging import ShadowPaging
+from vmxon.hypervisor.shadow.tables import ShadowTables
 from vmxon.machine.loader import BootImage
 from vmxon.machine.outcome import Outcome
 from vmxon.machine.pace import NANOSECONDS, Pace

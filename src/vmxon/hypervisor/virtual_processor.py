@@ -15,7 +15,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vmxon.hypervisor.exits import Exit, RawExit, decode_exit
-from vmxon.hypervisor.registers import Register
+from vmxon.hypervisor.operation.registers import Register
 from vmxon.vmx.fields import VmcsField as Field
 
 if TYPE_CHECKING:

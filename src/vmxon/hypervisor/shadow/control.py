@@ -13,8 +13,8 @@ from vmxon.arch.model_registers import cr4_bits, efer_bits
 from vmxon.arch.paging import MUST_BE_ZERO, PaePointerEntry
 from vmxon.errors import ConfigurationError
 from vmxon.hypervisor.exits import ControlRegisterWrite, RawExit, decode_exit
-from vmxon.hypervisor.injection import Injector
-from vmxon.hypervisor.registers import GuestRegisters, Register
+from vmxon.hypervisor.exits.injection import Injector
+from vmxon.hypervisor.operation.registers import GuestRegisters, Register
 from vmxon.hypervisor.shadow.guest_tables import GuestControl, GuestTables
 from vmxon.machine import modes
 from vmxon.machine.root import RootProcessor

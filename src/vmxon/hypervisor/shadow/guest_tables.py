@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from vmxon.arch.control import Cr0, Cr4, Efer
 from vmxon.arch.paging import MUST_BE_ZERO, Page1G, Page2M, Page4M32
-from vmxon.hypervisor.guest_memory import GuestMemory
-from vmxon.hypervisor.guest_walk import PageFault
+from vmxon.hypervisor.memory.guest_memory import GuestMemory
+from vmxon.hypervisor.memory.guest_walk import PageFault
 
 PRESENT, WRITABLE, USER, ACCESSED, DIRTY, LARGE, GLOBAL = 1, 2, 4, 1 << 5, 1 << 6, 1 << 7, 1 << 8
 NO_EXECUTE = 1 << 63

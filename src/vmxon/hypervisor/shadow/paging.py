@@ -9,10 +9,11 @@ from vmxon.arch.features import Feature
 from vmxon.arch.flags import Rflags
 from vmxon.errors import ConfigurationError, GuestStopped
 from vmxon.hypervisor.exits import RawExit
-from vmxon.hypervisor.guest_memory import GuestMemory
-from vmxon.hypervisor.guest_walk import PageFault, Paging
-from vmxon.hypervisor.injection import Injector
-from vmxon.hypervisor.registers import GuestRegisters
+from vmxon.hypervisor.exits.injection import Injector
+from vmxon.hypervisor.memory.guest_memory import GuestMemory
+from vmxon.hypervisor.memory.guest_walk import PageFault, Paging
+from vmxon.hypervisor.memory.virtual_memory import Action, OwnMsr
+from vmxon.hypervisor.operation.registers import GuestRegisters
 from vmxon.hypervisor.shadow.control import EFER, PAT, ShadowControl
 from vmxon.hypervisor.shadow.guest_tables import (
     ADDRESS,
@@ -28,7 +29,6 @@ from vmxon.hypervisor.shadow.guest_tables import (
     Walk,
 )
 from vmxon.hypervisor.shadow.tables import ShadowTable, ShadowTables, Source
-from vmxon.hypervisor.virtual_memory import Action, OwnMsr
 from vmxon.machine.root import RootProcessor
 from vmxon.vmx.exit_reasons import ExitReason
 from vmxon.vmx.fields import VmcsField as Field

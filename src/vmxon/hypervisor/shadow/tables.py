@@ -12,8 +12,8 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from vmxon.hypervisor.guest_memory import GuestMemory
-from vmxon.hypervisor.page_manager import PAGE, PageManager
+from vmxon.hypervisor.memory.guest_memory import GuestMemory
+from vmxon.hypervisor.memory.page_manager import PAGE, PageManager
 from vmxon.hypervisor.shadow.guest_tables import ACCESSED, ADDRESS, DIRTY, NO_EXECUTE, PRESENT, USER, WRITABLE
 from vmxon.machine.root import RootProcessor
 

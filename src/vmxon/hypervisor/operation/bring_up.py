@@ -9,7 +9,7 @@ from vmxon.arch.features import Feature
 from vmxon.arch.msr import FeatureControl
 from vmxon.arch.msr_vmx import VmxBasic
 from vmxon.errors import ConfigurationError
-from vmxon.hypervisor.page_manager import PAGE, PageManager
+from vmxon.hypervisor.memory.page_manager import PAGE, PageManager
 from vmxon.machine.outcome import Outcome
 from vmxon.machine.root import RootProcessor
 

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 
 from vmxon.arch.features import Feature
 from vmxon.errors import ConfigurationError, GuestStopped
-from vmxon.hypervisor.control_registers import ControlRegisters
 from vmxon.hypervisor.exits import ControlRegisterWrite, EptViolation, RawExit, decode_exit
-from vmxon.hypervisor.guest_memory import GuestMemory
-from vmxon.hypervisor.guest_walk import PageFault, Paging
-from vmxon.hypervisor.injection import Injector
-from vmxon.hypervisor.registers import GuestRegisters
-from vmxon.hypervisor.virtual_memory import Action, OwnMsr
+from vmxon.hypervisor.exits.injection import Injector
+from vmxon.hypervisor.memory.guest_memory import GuestMemory
+from vmxon.hypervisor.memory.guest_walk import PageFault, Paging
+from vmxon.hypervisor.memory.virtual_memory import Action, OwnMsr
+from vmxon.hypervisor.operation.registers import GuestRegisters
+from vmxon.hypervisor.policy.control_registers import ControlRegisters
 from vmxon.machine.root import RootProcessor
 from vmxon.vmx.exit_reasons import ExitReason
 from vmxon.vmx.fields import VmcsField as Field

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from vmxon.hypervisor.guest_time import GuestTime
-from vmxon.hypervisor.virtual_memory import OwnMsr
-from vmxon.hypervisor.vmcs import Bitmaps
+from vmxon.hypervisor.memory.virtual_memory import OwnMsr
+from vmxon.hypervisor.operation.guest_time import GuestTime
+from vmxon.hypervisor.operation.vmcs import Bitmaps
 from vmxon.machine.root import RootProcessor
 
 PASSED = (

@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 from vmxon.arch.exceptions import Vector
 from vmxon.errors import GuestStopped
-from vmxon.hypervisor.cpuid_policy import CpuidPolicy
 from vmxon.hypervisor.devices import GuestDevices
 from vmxon.hypervisor.exits import (
     Event,
@@ -14,14 +13,15 @@ from vmxon.hypervisor.exits import (
     StringInputOutput,
     decode_exit,
 )
-from vmxon.hypervisor.guest_memory import GuestMemory
-from vmxon.hypervisor.guest_walk import PageFault
+from vmxon.hypervisor.exits.injection import Injector
+from vmxon.hypervisor.exits.triple_fault import describe_triple_fault
 from vmxon.hypervisor.hypercall import Hypercall
-from vmxon.hypervisor.injection import Injector
-from vmxon.hypervisor.msr_policy import MsrPolicy
-from vmxon.hypervisor.registers import GuestRegisters, Register
-from vmxon.hypervisor.triple_fault import describe_triple_fault
-from vmxon.hypervisor.virtual_memory import VirtualMemory
+from vmxon.hypervisor.memory.guest_memory import GuestMemory
+from vmxon.hypervisor.memory.guest_walk import PageFault
+from vmxon.hypervisor.memory.virtual_memory import VirtualMemory
+from vmxon.hypervisor.operation.registers import GuestRegisters, Register
+from vmxon.hypervisor.policy.cpuid import CpuidPolicy
+from vmxon.hypervisor.policy.msrs import MsrPolicy
 from vmxon.machine.root import RootProcessor
 from vmxon.vmx.events import EventType
 from vmxon.vmx.exit_reasons import ExitReason

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vmxon.errors import ConfigurationError
-from vmxon.hypervisor.page_manager import PAGE, PageManager
+from vmxon.hypervisor.memory.page_manager import PAGE, PageManager
 
 
 def test_frames_below_the_reserve_are_never_given_out() -> None:

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from vmxon.arch.features import Feature
 from vmxon.hypervisor.exits import RawExit
-from vmxon.hypervisor.guest_walk import PageFault, Paging
+from vmxon.hypervisor.memory.guest_walk import PageFault, Paging
 
 
 class PagingMode(Enum):

@@ -4,9 +4,9 @@ import struct
 
 import pytest
 
-from vmxon.hypervisor.arch_memory import LARGE, ArchMemory, Mapping
-from vmxon.hypervisor.guest_memory import GuestMemory
-from vmxon.hypervisor.page_manager import PAGE, PageManager
+from vmxon.hypervisor.memory.arch_memory import LARGE, ArchMemory, Mapping
+from vmxon.hypervisor.memory.guest_memory import GuestMemory
+from vmxon.hypervisor.memory.page_manager import PAGE, PageManager
 from vmxon.machine.root import RootProcessor, bare_processor
 
 MEMORY = 16 << 20

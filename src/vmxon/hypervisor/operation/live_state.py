@@ -9,8 +9,8 @@ from __future__ import annotations
 import struct
 
 from vmxon.arch.features import Feature
-from vmxon.hypervisor.bring_up import require, value_of
-from vmxon.hypervisor.page_manager import PAGE, PageManager
+from vmxon.hypervisor.memory.page_manager import PAGE, PageManager
+from vmxon.hypervisor.operation.bring_up import require, value_of
 from vmxon.machine.root import RootProcessor
 from vmxon.vmx.fields import VmcsField as Field
 

@@ -6,10 +6,10 @@ from tests.hypervisor.guests import EPILOGUE, HANDLER, MIB, PROLOGUE, TABLES
 from vmxon.arch.models import MODELS
 from vmxon.errors import ConfigurationError, TimedOut
 from vmxon.hypervisor.guest import bundled_guest
-from vmxon.hypervisor.isolation import find_leaks
+from vmxon.hypervisor.memory.isolation import find_leaks
+from vmxon.hypervisor.memory.virtual_memory import PagingMode
 from vmxon.hypervisor.shadow.paging import ShadowPaging
 from vmxon.hypervisor.virtual_machine import VirtualMachine
-from vmxon.hypervisor.virtual_memory import PagingMode
 from vmxon.machine.assembler import assemble
 from vmxon.machine.loader import load_multiboot
 

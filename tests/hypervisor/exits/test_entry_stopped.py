@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.hypervisor.guests import Guest, image_of
-from vmxon.hypervisor.entry_stopped import EntryStopped
+from vmxon.hypervisor.exits.entry_stopped import EntryStopped
 from vmxon.vmx.fields import VmcsField as F
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from vmxon.arch.exceptions import Vector
 from vmxon.errors import Fault, TripleFault
-from vmxon.hypervisor.guest_walk import Paging
-from vmxon.hypervisor.registers import GuestRegisters, Register
+from vmxon.hypervisor.memory.guest_walk import Paging
+from vmxon.hypervisor.operation.registers import GuestRegisters, Register
 from vmxon.machine.root import RootProcessor
 from vmxon.vmx.fields import VmcsField as Field
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from vmxon.arch.control import Cr0, Cr4, Efer
 from vmxon.hypervisor.exits import ControlRegisterWrite
-from vmxon.hypervisor.guest_memory import GuestMemory
-from vmxon.hypervisor.registers import GuestRegisters, Register
-from vmxon.hypervisor.vmcs import CR0_OWNED, CR4_OWNED
+from vmxon.hypervisor.memory.guest_memory import GuestMemory
+from vmxon.hypervisor.operation.registers import GuestRegisters, Register
+from vmxon.hypervisor.operation.vmcs import CR0_OWNED, CR4_OWNED
 from vmxon.machine.root import RootProcessor
 from vmxon.vmx.controls import Entry
 from vmxon.vmx.fields import VmcsField as Field

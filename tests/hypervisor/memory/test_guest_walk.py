@@ -6,9 +6,9 @@ import struct
 
 import pytest
 
-from vmxon.hypervisor.guest_memory import GuestMemory
-from vmxon.hypervisor.guest_walk import PageFault, Paging, translate
-from vmxon.hypervisor.page_manager import PageManager
+from vmxon.hypervisor.memory.guest_memory import GuestMemory
+from vmxon.hypervisor.memory.guest_walk import PageFault, Paging, translate
+from vmxon.hypervisor.memory.page_manager import PageManager
 from vmxon.machine.root import bare_processor
 
 SIZE = 2 << 20

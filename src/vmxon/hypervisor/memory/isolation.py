@@ -5,10 +5,10 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
-from vmxon.hypervisor.guest_memory import GuestMemory
-from vmxon.hypervisor.page_manager import PAGE
+from vmxon.hypervisor.memory.guest_memory import GuestMemory
+from vmxon.hypervisor.memory.page_manager import PAGE
+from vmxon.hypervisor.memory.virtual_memory import VirtualMemory
 from vmxon.hypervisor.shadow.paging import ShadowPaging
-from vmxon.hypervisor.virtual_memory import VirtualMemory
 
 ADDRESS = 0x000F_FFFF_FFFF_F000
 LARGE = 1 << 7

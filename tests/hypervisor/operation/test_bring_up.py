@@ -7,9 +7,9 @@ import pytest
 from vmxon.arch.features import Feature
 from vmxon.arch.models import MAX
 from vmxon.errors import ConfigurationError
-from vmxon.hypervisor.bring_up import allow_vmxon, detect, enter_vmx_operation, fix_control_registers, new_region
-from vmxon.hypervisor.page_manager import PageManager
-from vmxon.hypervisor.vmcs import CONTROLS, adjusted
+from vmxon.hypervisor.memory.page_manager import PageManager
+from vmxon.hypervisor.operation.bring_up import allow_vmxon, detect, enter_vmx_operation, fix_control_registers, new_region
+from vmxon.hypervisor.operation.vmcs import CONTROLS, adjusted
 from vmxon.machine.processor import Processor
 from vmxon.machine.root import RootProcessor, bare_processor
 from vmxon.vmx.controls import PrimaryProcessorBased

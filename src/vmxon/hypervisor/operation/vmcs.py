@@ -10,8 +10,8 @@ from vmxon.arch.exceptions import Vector
 from vmxon.arch.msr_vmx import AllowedSettings
 from vmxon.arch.segments import AccessRights
 from vmxon.errors import ConfigurationError
-from vmxon.hypervisor.bring_up import new_region, require, value_of
-from vmxon.hypervisor.page_manager import PAGE, PageManager
+from vmxon.hypervisor.memory.page_manager import PAGE, PageManager
+from vmxon.hypervisor.operation.bring_up import new_region, require, value_of
 from vmxon.machine import modes
 from vmxon.machine.identity import CODE, DATA, GDT, IDT, STACK_TOP, TASK, TSS
 from vmxon.machine.root import PYTHON_RIP, RootProcessor

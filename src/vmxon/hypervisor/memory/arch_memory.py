@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
-from vmxon.hypervisor.page_manager import PAGE, PageManager
+from vmxon.hypervisor.memory.page_manager import PAGE, PageManager
 from vmxon.machine.root import RootProcessor
 from vmxon.vmx.controls import EptPointer
 from vmxon.vmx.ept_entries import EptPage2M, EptPage4K, EptTableEntry

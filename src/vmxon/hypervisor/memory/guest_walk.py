@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from vmxon.arch.control import Cr0, Cr4, Efer
-from vmxon.hypervisor.guest_memory import GuestMemory
+from vmxon.hypervisor.memory.guest_memory import GuestMemory
 
 PRESENT, WRITABLE, USER, LARGE = 1, 2, 4, 1 << 7
 ADDRESS = 0x000F_FFFF_FFFF_F000

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from vmxon.hypervisor.arch_memory import LARGE, ArchMemory
-from vmxon.hypervisor.page_manager import PAGE, PageManager
+from vmxon.hypervisor.memory.arch_memory import LARGE, ArchMemory
+from vmxon.hypervisor.memory.page_manager import PAGE, PageManager
 from vmxon.machine.root import RootProcessor
 
 

@@ -7,12 +7,12 @@ from typing import Protocol
 from vmxon.arch.control import Cr4
 from vmxon.arch.cpuid import Model
 from vmxon.errors import ConfigurationError
-from vmxon.hypervisor.bring_up import enter_vmx_operation, require, value_of
-from vmxon.hypervisor.live_state import LiveState
-from vmxon.hypervisor.page_manager import PageManager
-from vmxon.hypervisor.timer_line import TimerLine
-from vmxon.hypervisor.vmcs import fields_of
-from vmxon.hypervisor.windows import Windows
+from vmxon.hypervisor.memory.page_manager import PageManager
+from vmxon.hypervisor.memory.windows import Windows
+from vmxon.hypervisor.operation.bring_up import enter_vmx_operation, require, value_of
+from vmxon.hypervisor.operation.live_state import LiveState
+from vmxon.hypervisor.operation.timer_line import TimerLine
+from vmxon.hypervisor.operation.vmcs import fields_of
 from vmxon.machine.processor import Processor
 from vmxon.vmx.fields import VmcsField as Field
 

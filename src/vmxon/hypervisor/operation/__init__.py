@@ -1,0 +1,1 @@
+"""VMX operation: entering it, the VMCS, and what of a guest the hypervisor switches by hand."""
