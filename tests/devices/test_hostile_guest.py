@@ -17,6 +17,7 @@ from vmxon.devices.ide import Ide
 from vmxon.devices.keyboard import KeyboardController
 from vmxon.devices.pic import PicPair
 from vmxon.devices.pit import Pit8254
+from vmxon.devices.power import AdvancedPower, PowerManagement, ResetControl
 from vmxon.devices.state import Plain, State
 from vmxon.devices.uart import Uart16550
 from vmxon.devices.vga import Vga
@@ -45,6 +46,8 @@ class Pc:
         self.clock, self.bus, self.pic = VirtualClock(), Bus("port"), PicPair()
         self.output, self.leaves, self.resets, self.a20 = bytearray(), [], [], []
         lines = self.pic.lines
+        power = PowerManagement(self.clock, lines[9], lambda: self.leaves.append(0))
+        self.bus.attach(0x600, power)
         self.parts = {
             "pit": Pit8254(self.clock, lines[0]),
             "keyboard": KeyboardController(
@@ -58,12 +61,15 @@ class Pc:
                 [AtaDrive(SnapshotOverlay(Zeros())), None, AtaDrive(SnapshotOverlay(Zeros()))], latency=50_000,
             ),
             "post": PostCode(),
+            "advanced power": AdvancedPower(power.enable_acpi),
+            "reset": ResetControl(lambda: self.resets.append(1)),
             "pic": self.pic,
         }  # fmt: skip
         DebugConsole(self.output.append).connect(self.bus)
         DebugExit(self.leaves.append).connect(self.bus)
         for part in self.parts.values():
             part.connect(self.bus)
+        self.parts["power"] = power
 
     def state(self) -> State:
         return {"clock": self.clock.state()} | {name: part.state() for name, part in self.parts.items()}

@@ -15,11 +15,14 @@ from vmxon.devices.ide import Ide
 from vmxon.devices.keyboard import KeyboardController
 from vmxon.devices.pic import PicPair
 from vmxon.devices.pit import Pit8254
+from vmxon.devices.power import AdvancedPower, PowerManagement, ResetControl
 from vmxon.devices.uart import Uart16550
 from vmxon.devices.vga import Vga
 
 TEXT_MEMORY = 0xB8000
 TEXT_BYTES = 0x8000
+POWER_PORTS = 0x600
+"""Where the power-management registers are."""
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 """What the clock chip shows at virtual time 0 unless told otherwise: runs must be equal from day to day."""
 
@@ -31,9 +34,9 @@ class Sinks:
     serial: Callable[[int], None]
     debug_console: Callable[[int], None]
     leave: Callable[[int], None]
-    """The value that the guest wrote to isa-debug-exit."""
+    """The exit status that the guest asks for: from isa-debug-exit, or 0 when it turns the power off."""
     reset: Callable[[], None]
-    """The guest asked for a reset (keyboard controller, port 0x92)."""
+    """The guest asked for a reset (keyboard controller, ports 0x92 and 0xCF9)."""
 
 
 class Board:
@@ -57,9 +60,14 @@ class Board:
         self.post_code = PostCode()
         slots = [*drives, None, None, None, None][:4]
         self.ide = Ide(self.clock, (lines[14], lines[15]), slots)
+        self.power = PowerManagement(self.clock, lines[9], power_off=lambda: sinks.leave(0))
+        self.bus.attach(POWER_PORTS, self.power)
+        self.advanced_power = AdvancedPower(self.power.enable_acpi)
+        self.reset_control = ResetControl(sinks.reset)
         for device in (
             self.pic, self.pit, self.keyboard, self.cmos, self.vga, self.uart,
             self.debug_console, self.debug_exit, self.post_code, self.ide,
+            self.advanced_power, self.reset_control,
         ):  # fmt: skip
             device.connect(self.bus)
 
