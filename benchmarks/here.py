@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.peers import END, START, PeerFailed, Run, Stopwatch
-from vmxon.arch.models import MAX
+from vmxon.machine.configuration import PcConfiguration
 from vmxon.machine.loader import load_multiboot
 from vmxon.machine.pc import Limits, Pc
 
@@ -42,8 +42,7 @@ def run(image: bytes, name: str, timeout: float) -> Measured:
         if data in counts:
             counts[data] = pc.processor.instructions
 
-    pc = Pc(MAX, MEMORY, serial=lambda _: None, debug_console=take)
-    pc.load(load_multiboot(image, name, MEMORY))
+    pc = Pc(PcConfiguration(memory_size=MEMORY, kernel=load_multiboot(image, name, MEMORY)), debug_console=take)
     pc.run(Limits(seconds=timeout))
     return Measured(watch.run(), counts[END] - counts[START])
 

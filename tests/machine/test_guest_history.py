@@ -8,8 +8,8 @@ import pytest
 
 from tests.guests.ept import READ, REPAIR, EptProgram
 from tests.guests.vmx_program import VmxProgram
-from vmxon.arch.models import MAX
 from vmxon.explain import Hint
+from vmxon.machine.configuration import PcConfiguration
 from vmxon.machine.guest_history import EptTree, GuestHistory
 from vmxon.machine.loader import load_multiboot
 from vmxon.machine.pc import Limits, Pc
@@ -21,8 +21,8 @@ MEMORY = 16 << 20
 def run(program: VmxProgram, *, hints: bool = True) -> tuple[dict[str, Hint], bytes, int]:
     """Hints by name, what the program printed, and how many instructions ran."""
     output, told = bytearray(), []
-    pc = Pc(MAX, MEMORY, serial=output.append, debug_console=output.append)
-    pc.load(load_multiboot(program.build(), "program", MEMORY))
+    image = load_multiboot(program.build(), "program", MEMORY)
+    pc = Pc(PcConfiguration(memory_size=MEMORY, kernel=image), serial=(output.append,), debug_console=output.append)
     if hints:
         history = GuestHistory(pc.processor, told.append)
         pc.record_guests(history)

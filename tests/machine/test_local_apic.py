@@ -6,6 +6,7 @@ import pytest
 
 from tests.harness import assemble
 from vmxon.arch.models import FIRST, MAX
+from vmxon.machine.configuration import PcConfiguration
 from vmxon.machine.modes import enter_flat_32
 from vmxon.machine.outcome import Succeeded
 from vmxon.machine.pc import Limits, Pc
@@ -20,7 +21,7 @@ QUIET = "mov al, 0xff\nout 0x21, al\n"
 
 def machine(code, model=MAX):
     """A flat 32-bit guest whose handler of vector n stores n at SEEN and leaves."""
-    pc = Pc(model, 4 << 20, serial=lambda byte: None, debug_console=lambda byte: None)
+    pc = Pc(PcConfiguration(model=model, memory_size=4 << 20))
     write = pc.processor.engine.write_physical
     write(GDT, struct.pack("<3Q", 0, 0x00CF_9B00_0000_FFFF, 0x00CF_9300_0000_FFFF))
     for vector in range(256):

@@ -6,8 +6,8 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.peers import bochs
-from vmxon.arch.models import MAX
 from vmxon.errors import GuestStopped
+from vmxon.machine.configuration import PcConfiguration
 from vmxon.machine.loader import load_multiboot
 from vmxon.machine.pc import Limits, Pc
 
@@ -30,8 +30,7 @@ def log_on_bochs(image: bytes) -> list[str]:
 def log_here(image: bytes) -> list[str]:
     """The lines that it prints on our machine; where it stops is the last line, as Bochs has none for that."""
     log = bytearray()
-    pc = Pc(MAX, MEMORY, serial=lambda _: None, debug_console=log.append)
-    pc.load(load_multiboot(image, "guest", MEMORY))
+    pc = Pc(PcConfiguration(memory_size=MEMORY, kernel=load_multiboot(image, "guest", MEMORY)), debug_console=log.append)
     try:
         pc.run(Limits(TIMEOUT, INSTRUCTIONS))
     except GuestStopped as stop:

@@ -29,6 +29,7 @@ def start(options: BootOptions) -> int:
     from vmxon.cli.entry_failures import explain_failures
     from vmxon.cli.hints import record_hints
     from vmxon.cli.machines import find_model, open_drives
+    from vmxon.machine.configuration import PcConfiguration
     from vmxon.machine.loader import load_files
     from vmxon.machine.pc import Limits, Pc
 
@@ -39,9 +40,9 @@ def start(options: BootOptions) -> int:
     )
     show_build_progress(sys.stderr)
     console = GuestConsole(machine)
-    pc = Pc(model, machine.memory, serial=console.serial, debug_console=console.debug_console, drives=drives)
+    configuration = PcConfiguration(model=model, memory_size=machine.memory, drives=tuple(drives), kernel=image)
+    pc = Pc(configuration, serial=(console.serial,), debug_console=console.debug_console)
     pc.interactive = sys.stdin.isatty()
-    pc.load(image)
     explain_failures(pc, program.kernel, sys.stderr)
     history = record_hints(pc.processor, sys.stderr) if options.hints else None
     if history is not None:

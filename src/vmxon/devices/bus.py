@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable
 from typing import ClassVar, Protocol, TypeVar
@@ -11,8 +12,13 @@ from vmxon.devices.state import Saved
 Method = TypeVar("Method", bound=Callable[..., object])
 Reader = Callable[[], int]
 Writer = Callable[[int], None]
-SIZES = (1, 2, 4)
-FULL = {1: 0xFF, 2: 0xFFFF, 4: 0xFFFF_FFFF}
+SIZES = (1, 2, 4, 8)
+"""Widths of an access in bytes; ports know the first three."""
+FULL = {size: (1 << 8 * size) - 1 for size in SIZES}
+PORT_SPACE, MEMORY_SPACE = 1 << 16, 1 << 52
+"""Addresses of each bus."""
+MOST_COUNTED = 1 << 16
+"""How many different addresses that nobody claims are counted."""
 
 
 def reads(offset: int, size: int = 1) -> Callable[[Method], Method]:
@@ -78,17 +84,28 @@ class PortSpace(Protocol):
     def attach(self, base: int, device: Device) -> None: ...
 
 
-class Bus:
-    """Port or MMIO space of `size` addresses.
+class Window(Protocol):
+    """A device with too many registers to name: it answers by offset, in any width."""
 
-    A wide access goes to the register of that width, else it is split in halves, the lower address first. What nobody
-    claims reads as all ones and is counted by address in `unclaimed_reads` and `unclaimed_writes`.
+    def read(self, offset: int, size: int) -> int: ...
+
+    def write(self, offset: int, size: int, value: int) -> None: ...
+
+
+class Bus:
+    """Port or memory space of `size` addresses.
+
+    A wide access goes to the register of that width, else to a window that holds all of it, else it is split in halves,
+    the lower address first. What nobody claims reads as all ones and is counted by address in `unclaimed_reads` and
+    `unclaimed_writes`.
     """
 
-    def __init__(self, name: str, size: int = 0x1_0000) -> None:
+    def __init__(self, name: str, size: int = PORT_SPACE) -> None:
         self.name = name
         self.last = size - 1
         self.owners: dict[int, Device] = {}
+        self._starts: list[int] = []
+        self._windows: list[tuple[int, Window]] = []
         self.unclaimed_reads: Counter[int] = Counter()
         self.unclaimed_writes: Counter[int] = Counter()
         self._readers: dict[int, dict[int, Reader]] = {size: {} for size in SIZES}
@@ -118,27 +135,60 @@ class Bus:
                 case "write_string":
                     self._string_writers[base + offset] = method
 
+    def open(self, base: int, size: int, window: Window) -> None:
+        """Let `window` answer at the `size` addresses from `base` on; BusOverlap where another window does."""
+        place = bisect_right(self._starts, base)
+        for near in self._windows_near(place):
+            start, (length, owner) = near
+            if start < base + size and base < start + length:
+                raise BusOverlap(f"{self.name} {base:#x} ({type(window).__name__}) is taken by {type(owner).__name__}")
+        self._starts.insert(place, base)
+        self._windows.insert(place, (size, window))
+
+    def _windows_near(self, place: int) -> list[tuple[int, tuple[int, Window]]]:
+        """The windows before and after a place in the list."""
+        return list(zip(self._starts, self._windows, strict=True))[max(0, place - 1) : place + 1]
+
+    def _window(self, address: int, size: int) -> tuple[int, Window] | None:
+        """The window that holds all of an access, and where it starts."""
+        place = bisect_right(self._starts, address) - 1
+        if place < 0:
+            return None
+        start, (length, window) = self._starts[place], self._windows[place]
+        return (start, window) if address + size <= start + length else None
+
+    def claims(self, address: int) -> bool:
+        """Whether something answers at `address`."""
+        return address in self.owners or self._window(address, 1) is not None
+
     def read(self, address: int, size: int) -> int:
-        """The value of `size` bytes (1, 2 or 4) at `address`."""
+        """The value of `size` bytes (a power of two) at `address`."""
         reader = self._readers[size].get(address)
         if reader is not None:
             return reader() & FULL[size]
+        found = self._window(address, size) if self._starts else None
+        if found is not None:
+            return found[1].read(address - found[0], size) & FULL[size]
         if size == 1:
             if address not in self.owners:
-                self.unclaimed_reads[address] += 1
+                _count(self.unclaimed_reads, address)
             return 0xFF
         half = size // 2
         low = self.read(address, half)
         return low | self.read(address + half & self.last, half) << half * 8
 
     def write(self, address: int, size: int, value: int) -> None:
-        """Store the low `size` bytes (1, 2 or 4) of `value` at `address`."""
+        """Store the low `size` bytes (a power of two) of `value` at `address`."""
         writer = self._writers[size].get(address)
         if writer is not None:
             writer(value & FULL[size])
+            return
+        found = self._window(address, size) if self._starts else None
+        if found is not None:
+            found[1].write(address - found[0], size, value & FULL[size])
         elif size == 1:
             if address not in self.owners:
-                self.unclaimed_writes[address] += 1
+                _count(self.unclaimed_writes, address)
         else:
             half = size // 2
             self.write(address, half, value)
@@ -159,3 +209,9 @@ class Bus:
             return
         for start in range(0, len(data), size):
             self.write(address, size, int.from_bytes(data[start : start + size], "little"))
+
+
+def _count(counter: Counter[int], address: int) -> None:
+    """Count an address, unless a guest that tries them all has filled the table."""
+    if address in counter or len(counter) < MOST_COUNTED:
+        counter[address] += 1

@@ -83,6 +83,15 @@ class Cmos(Device, span=2):
         """Attach at 0x70 and 0x71."""
         ports.attach(0x70, self)
 
+    def reset(self) -> None:
+        """The RESET pin: no interrupt is enabled or requested; time and memory stay (“RESET”)."""
+        self.control = self.control.replace(
+            periodic_interrupt=False, alarm_interrupt=False, update_interrupt=False, square_wave=False
+        )
+        self.flags = Flags(0)
+        self.index, self.nmi_masked = 0, False
+        self._update()
+
     def _describe(self, memory_size: int) -> None:
         """Equipment, memory sizes and their checksum."""
         kib = max(memory_size // 1024, 0)

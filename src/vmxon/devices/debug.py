@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from vmxon.devices.bus import Device, PortSpace, reads, writes
+from vmxon.devices.bus import Bus, Device, PortSpace, reads, writes
 
 
 class DebugConsole(Device, span=1):
@@ -29,30 +29,20 @@ class DebugConsole(Device, span=1):
         self.sink(value)
 
 
-class DebugExit(Device, span=4):
-    """QEMU's isa-debug-exit: a write of `value` asks for exit status (value << 1) | 1."""
+class DebugExit:
+    """QEMU's isa-debug-exit: a write of `value`, in any width, asks for exit status (value << 1) | 1; it reads as 0."""
 
     def __init__(self, leave: Callable[[int], None]) -> None:
         self.leave = leave
 
-    def connect(self, ports: PortSpace, base: int = 0xF4) -> None:
+    def connect(self, ports: Bus, base: int = 0xF4, size: int = 4) -> None:
         """Attach at `base`."""
-        ports.attach(base, self)
+        ports.open(base, size, self)
 
-    @reads(0)
-    @reads(1)
-    @reads(2)
-    @reads(3)
-    def nothing(self) -> int:
+    def read(self, offset: int, size: int) -> int:
         return 0
 
-    @writes(0, 1)
-    @writes(0, 2)
-    @writes(0, 4)
-    @writes(1)
-    @writes(2)
-    @writes(3)
-    def exit(self, value: int) -> None:
+    def write(self, offset: int, size: int, value: int) -> None:
         self.leave(value << 1 | 1)
 
 

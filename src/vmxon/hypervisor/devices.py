@@ -12,6 +12,7 @@ from vmxon.hypervisor.memory.guest_walk import PageFault, Paging, translate
 from vmxon.hypervisor.operation.registers import GuestRegisters, Register
 from vmxon.hypervisor.operation.vmcs import Bitmaps
 from vmxon.machine.board import Board, Sinks
+from vmxon.machine.configuration import PcConfiguration
 from vmxon.machine.pace import Pace
 from vmxon.machine.root import RootProcessor
 from vmxon.vmx.fields import VmcsField as Field
@@ -44,7 +45,11 @@ class GuestDevices:
     ) -> None:
         self._paging = paging
         self.root, self.memory, self.registers, self.pace = root, memory, registers, pace
-        self.board = Board(memory.view, Sinks(serial, debug_console, leave, self._reset), drives)
+        configuration = PcConfiguration(
+            model=root.processor.model, memory_size=memory.size, drives=tuple(drives), pace=pace
+        )
+        sinks = Sinks((serial,), debug_console, leave=leave, reset=self._reset, power_off=lambda: leave(0))
+        self.board = Board(configuration, memory.view, sinks)
         self.board.program_timer()
         self.clock = self.board.clock
         for port in HARMLESS:

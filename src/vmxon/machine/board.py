@@ -3,73 +3,110 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, field
 
-from vmxon.devices.bus import Bus
+from vmxon.devices.bus import MEMORY_SPACE, Bus
 from vmxon.devices.clock import VirtualClock
 from vmxon.devices.cmos import Cmos
 from vmxon.devices.debug import DebugConsole, DebugExit, PostCode
-from vmxon.devices.disk import AtaDrive
 from vmxon.devices.ide import Ide
 from vmxon.devices.keyboard import KeyboardController
 from vmxon.devices.pic import PicPair
 from vmxon.devices.pit import Pit8254
 from vmxon.devices.power import AdvancedPower, PowerManagement, ResetControl
+from vmxon.devices.state import Saved
 from vmxon.devices.uart import Uart16550
 from vmxon.devices.vga import Vga
+from vmxon.machine.configuration import DRIVE_SLOTS, SERIAL_PORTS, PcConfiguration
 
 TEXT_MEMORY = 0xB8000
 TEXT_BYTES = 0x8000
 POWER_PORTS = 0x600
 """Where the power-management registers are."""
-EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
-"""What the clock chip shows at virtual time 0 unless told otherwise: runs must be equal from day to day."""
+SERIAL_IRQS = (4, 3, 4, 3)
+Sink = Callable[[int], None]
+"""Takes what the guest sends, byte by byte."""
+
+
+def ignore(value: int) -> None:
+    """A sink that nobody reads."""
+
+
+def nothing() -> None:
+    """A signal that nobody hears."""
 
 
 @dataclass(slots=True)
 class Sinks:
-    """Where the board's output goes, byte by byte."""
+    """Where the board's output goes."""
 
-    serial: Callable[[int], None]
-    debug_console: Callable[[int], None]
-    leave: Callable[[int], None]
-    """The exit status that the guest asks for: from isa-debug-exit, or 0 when it turns the power off."""
-    reset: Callable[[], None]
-    """The guest asked for a reset (keyboard controller, ports 0x92 and 0xCF9)."""
+    serial: Sequence[Sink] = ()
+    """One for each serial port; what a port without one sends is lost."""
+    debug_console: Sink = ignore
+    leave: Sink = field(kw_only=True)
+    """The exit status that the guest chose through isa-debug-exit."""
+    reset: Callable[[], None] = field(kw_only=True)
+    """The guest asked for a reset (keyboard controller, ports 0x92 and 0xCF9, ACPI)."""
+    power_off: Callable[[], None] = field(default=nothing, kw_only=True)
+    """The guest turned the machine off."""
 
 
 class Board:
-    """A PC's devices and their wires; `bus` is the port space."""
+    """A PC's devices and their wires; `bus` is the port space, `memory_bus` what answers outside RAM."""
 
-    def __init__(
-        self, memory: memoryview, sinks: Sinks, drives: Sequence[AtaDrive | None] = (), base_time: datetime = EPOCH
-    ) -> None:
+    def __init__(self, configuration: PcConfiguration, memory: memoryview, sinks: Sinks) -> None:
+        self.configuration = configuration
         self.memory = memory
         self.bus = Bus("port")
+        self.memory_bus = Bus("memory", MEMORY_SPACE)
         self.clock = VirtualClock()
         self.pic = PicPair()
         lines = self.pic.lines
         self.pit = Pit8254(self.clock, lines[0])
         self.keyboard = KeyboardController(self.clock, lines[1], reset=sinks.reset)
-        self.cmos = Cmos(self.clock, lines[8], base_time, len(memory))
+        self.cmos = Cmos(self.clock, lines[8], configuration.base_time, len(memory))
         self.vga = Vga(self.clock)
-        self.uart = Uart16550(sinks.serial, lines[4])
+        serial = [*sinks.serial, *[ignore] * len(SERIAL_PORTS)]
+        self.uarts = [Uart16550(serial[number], lines[SERIAL_IRQS[number]]) for number in range(configuration.serial_ports)]
         self.debug_console = DebugConsole(sinks.debug_console)
         self.debug_exit = DebugExit(sinks.leave)
         self.post_code = PostCode()
-        slots = [*drives, None, None, None, None][:4]
+        slots = [*configuration.drives, *[None] * DRIVE_SLOTS][:DRIVE_SLOTS]
         self.ide = Ide(self.clock, (lines[14], lines[15]), slots)
-        self.power = PowerManagement(self.clock, lines[9], power_off=lambda: sinks.leave(0))
-        self.bus.attach(POWER_PORTS, self.power)
+        self.power = PowerManagement(self.clock, lines[9], sinks.power_off)
         self.advanced_power = AdvancedPower(self.power.enable_acpi)
         self.reset_control = ResetControl(sinks.reset)
+        self._connect(configuration)
+        resettable: tuple[Saved, ...] = (
+            self.pic, self.pit, self.keyboard, self.vga, *self.uarts, self.post_code,
+            self.ide.primary, self.ide.secondary, self.power, self.advanced_power, self.reset_control,
+        )  # fmt: skip
+        self._power_on = [(device, device.state()) for device in resettable]
+
+    def _connect(self, configuration: PcConfiguration) -> None:
+        self.bus.attach(POWER_PORTS, self.power)
         for device in (
-            self.pic, self.pit, self.keyboard, self.cmos, self.vga, self.uart,
-            self.debug_console, self.debug_exit, self.post_code, self.ide,
+            self.pic, self.pit, self.keyboard, self.cmos, self.vga, self.post_code, self.ide,
             self.advanced_power, self.reset_control,
         ):  # fmt: skip
             device.connect(self.bus)
+        for base, uart in zip(SERIAL_PORTS, self.uarts, strict=False):
+            uart.connect(self.bus, base)
+        if configuration.debug_console is not None:
+            self.debug_console.connect(self.bus, configuration.debug_console)
+        if configuration.debug_exit is not None:
+            self.debug_exit.connect(self.bus, configuration.debug_exit.base, configuration.debug_exit.size)
+
+    def reset(self) -> None:
+        """RESET of every device; disks keep their content, and the clock chip its time and memory."""
+        for device, state in self._power_on:
+            device.restore(state)
+        self.cmos.reset()
+
+    @property
+    def uart(self) -> Uart16550:
+        """COM1."""
+        return self.uarts[0]
 
     def program_timer(self) -> None:
         """What a BIOS leaves behind and multiboot kernels expect: channel 0 in mode 3, 18.2 times a second."""

@@ -38,6 +38,11 @@ class ApicWires:
             HostRequest.ACKNOWLEDGE: self.acknowledge,
         }
 
+    def reset(self) -> None:
+        """RESET, after the processor's own."""
+        self.apic.mode = ApicMode(self.state.apic_mode)
+        self.apic.reset()
+
     def program_virtual_wire(self) -> None:
         """Let the 8259 through, as a BIOS does."""
         if self.apic.mode != ApicMode.DISABLED:

@@ -7,18 +7,16 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from enum import Enum
 
-from vmxon.arch.cpuid import Model
 from vmxon.arch.flags import Rflags
-from vmxon.devices.disk import AtaDrive
 from vmxon.errors import GuestStopped, TimedOut, TripleFault, UnsupportedInstruction
-from vmxon.machine.board import EPOCH, Board, Sinks
+from vmxon.machine.board import Board, Sink, Sinks, ignore
+from vmxon.machine.configuration import PcConfiguration
 from vmxon.machine.guest_history import GuestHistory
 from vmxon.machine.loader import BootImage
 from vmxon.machine.local_apic import ApicWires
 from vmxon.machine.modes import enter_flat_32
-from vmxon.machine.pace import Pace
 from vmxon.machine.processor import Processor
 from vmxon.machine.shutdown import triple_fault
 from vmxon.processor.state import HostRequest
@@ -40,32 +38,34 @@ class Limits:
     instructions: int | None = None
 
 
+class End(Enum):
+    """How a run ended that nothing is wrong with."""
+
+    DEBUG_EXIT = "the guest wrote to isa-debug-exit"
+    POWER_OFF = "the guest turned the machine off"
+    RESET = "the guest asked for a reset, and the configuration has none"
+
+
 class Pc:
     """A PC; `inbox` takes calls from other threads (keys, serial input), which run between two instructions."""
 
     def __init__(
-        self,
-        model: Model,
-        memory_size: int,
-        *,
-        serial: Callable[[int], None],
-        debug_console: Callable[[int], None],
-        drives: Sequence[AtaDrive | None] = (),
-        base_time: datetime = EPOCH,
-        pace: Pace | None = None,
+        self, configuration: PcConfiguration | None = None, *, serial: Sequence[Sink] = (), debug_console: Sink = ignore
     ) -> None:
-        self.processor = Processor(model, memory_size)
+        self.configuration = configuration = configuration or PcConfiguration()
+        self.processor = Processor(configuration.model, configuration.memory_size)
         self.state = self.processor.state
-        self.pace = pace or Pace()
+        self.pace = configuration.pace
+        self.kernel: BootImage | None = None
+        self.end: End | None = None
+        """How the run ended; None before that."""
         self.exit_value: int | None = None
+        """The status that the guest chose through isa-debug-exit."""
         self.reset_wanted = False
-        self.board = Board(
-            self.processor.engine.memory, Sinks(serial, debug_console, self._leave, self._want_reset), drives, base_time
-        )
+        sinks = Sinks(serial, debug_console, leave=self._leave, reset=self.want_reset, power_off=self.power_off)
+        self.board = Board(configuration, self.processor.engine.memory, sinks)
         self.apic = ApicWires(self.processor, self.board.clock, self.pace.time_of, self.board.pic.acknowledge)
         self.board.pic.output.connect(lambda level: self.apic.apic.set_pin(0, level))
-        self.board.program_timer()
-        self.apic.program_virtual_wire()
         self.interactive = False
         """Somebody may type: idle time passes at the pace of the wall clock."""
         self.inbox: list[Callable[[], None]] = []
@@ -80,9 +80,28 @@ class Pc:
             HostRequest.TRIPLE_FAULT: self._triple_fault,
             HostRequest.MISSING: self._missing,
         }
+        self._initialize()
+        if configuration.kernel is not None:
+            self.load(configuration.kernel)
+
+    def _initialize(self) -> None:
+        """What a BIOS does for a kernel that none starts: the timer runs, the 8259 is let through."""
+        self.board.program_timer()
+        self.apic.program_virtual_wire()
+
+    def reset(self) -> None:
+        """RESET of processor and devices; memory keeps its content, and the kernel is loaded again."""
+        self.reset_wanted = False
+        self.processor.reset()
+        self.board.reset()
+        self.apic.reset()
+        self._initialize()
+        if self.kernel is not None:
+            self.load(self.kernel)
 
     def load(self, image: BootImage) -> None:
-        """Place a boot image and set the registers that its protocol promises; run() starts it."""
+        """Place a boot image and set the registers that its protocol promises; run() starts it, each reset again."""
+        self.kernel = image
         image.place(self.processor.engine.write_physical)
         enter_flat_32(self.state, image.entry)
         gpr = self.state.gpr
@@ -107,7 +126,7 @@ class Pc:
 
     # The loop.
     def run(self, limits: Limits | None = None) -> int | None:
-        """Run until the guest writes to isa-debug-exit (its value) or stops for good (None).
+        """Run until the guest ends, as `end` says; the value that it wrote to isa-debug-exit, else None.
 
         Raises:
             TimedOut: a limit was reached.
@@ -117,7 +136,7 @@ class Pc:
         limits = limits or Limits()
         started = time.monotonic()
         state, processor, clock = self.state, self.processor, self.board.clock
-        while self.exit_value is None:
+        while self.end is None:
             if self.inbox:
                 self._serve_inbox()
             if limits.seconds is not None and time.monotonic() - started > limits.seconds:
@@ -136,7 +155,10 @@ class Pc:
             if service is not None:
                 service()
             if self.reset_wanted:
-                raise GuestStopped("the guest asked for a reset", where=self._place())
+                if self.configuration.no_reboot:
+                    self.end = End.RESET
+                else:
+                    self.reset()
         return self.exit_value
 
     def _until_deadline(self, now: int) -> int:
@@ -165,15 +187,23 @@ class Pc:
         if count >= len(state.memory_latch_address):
             raise GuestStopped("one instruction reads too much device memory", where=self._place())
         state.memory_latch_address[count] = state.request_address
-        claimed = self.apic.claims(state.request_address)
-        state.memory_latch_value[count] = self.apic.read(state.request_address, state.request_size) if claimed else (1 << 64) - 1
+        state.memory_latch_value[count] = self.read_memory(state.request_address, state.request_size)
         state.memory_latch_count = count + 1
 
     def _memory_write(self) -> None:
-        """A store to the APIC page; elsewhere outside RAM it is lost, as on an empty bus."""
         state = self.state
-        if self.apic.claims(state.request_address):
-            self.apic.write(state.request_address, state.request_size, state.request_value)
+        self.write_memory(state.request_address, state.request_size, state.request_value)
+
+    def read_memory(self, address: int, size: int) -> int:
+        """A load outside RAM: the APIC page, a device, or ones."""
+        return self.apic.read(address, size) if self.apic.claims(address) else self.board.memory_bus.read(address, size)
+
+    def write_memory(self, address: int, size: int, value: int) -> None:
+        """A store outside RAM."""
+        if self.apic.claims(address):
+            self.apic.write(address, size, value)
+        else:
+            self.board.memory_bus.write(address, size, value)
 
     def _halt(self) -> None:
         deadline = self.board.clock.next_deadline()
@@ -211,6 +241,9 @@ class Pc:
         return bool(pins & PinBased.external_interrupt_exiting.mask)
 
     def _triple_fault(self) -> None:
+        if self.configuration.triple_fault_resets:
+            self.want_reset()
+            return
         raise TripleFault(triple_fault(self.processor))
 
     def _missing(self) -> None:
@@ -236,7 +269,12 @@ class Pc:
         self.state.vmx_notify |= NOTIFY_SWITCHES
 
     def _leave(self, value: int) -> None:
-        self.exit_value = value
+        self.exit_value, self.end = value, End.DEBUG_EXIT
 
-    def _want_reset(self) -> None:
+    def want_reset(self) -> None:
+        """Reset before the next instruction."""
         self.reset_wanted = True
+
+    def power_off(self) -> None:
+        """End the run before the next instruction."""
+        self.end = End.POWER_OFF

@@ -16,6 +16,7 @@ from vmxon.microcode.layout import member_offset
 from vmxon.processor.apic import NO_PAGE
 from vmxon.processor.msr_storage import reset_msrs
 from vmxon.processor.state import CodeSize, HostRequest, ProcessorState, Segment
+from vmxon.processor.time import MULTIPLIER_FRACTION
 from vmxon.vmx.model import describe_vmx, reset_vmx
 
 INSTRUCTIONS, GRANTED, BUDGET, IDLE = (
@@ -23,6 +24,8 @@ INSTRUCTIONS, GRANTED, BUDGET, IDLE = (
 )
 REQUEST = member_offset(ProcessorState, "request") // 4
 """Places in the state as words, for what every stretch of native code touches."""
+TIME = ("instructions", "budget", "budget_granted", "idle_ticks")
+"""Members that a RESET leaves alone."""
 
 
 @cache
@@ -71,16 +74,25 @@ class Processor:
         for index, ((leaf, subleaf), registers) in enumerate(rows):
             part[24 * index : 24 * index + 24] = struct.pack("<6I", leaf, subleaf, *registers)
         state.cpuid_table, state.cpuid_count = self.engine.arena.address("cpuid"), len(rows)
-        state.tsc_multiplier = 1 << 48
         describe_vmx(state, self.engine.vmx_memory, model)
 
     def reset(self) -> None:
-        """RESET."""
+        """RESET; only time goes on."""
+        self._clear()
+        self.state.tsc_multiplier = 1 << MULTIPLIER_FRACTION
         reset_msrs(self.state, self.model)
         self._reset_apic()
         reset(self.state, self.model.signature)
         reset_vmx(self.state, self.engine.vmx_memory)
         self.refresh()
+
+    def _clear(self) -> None:
+        """Zeros in every register and every pending event: the state's members before those that describe the model."""
+        kept = {name: getattr(self.state, name) for name in TIME}
+        end = member_offset(ProcessorState, "physical_width")
+        self.engine.arena.part("state", end)[:] = bytes(end)
+        for name, value in kept.items():
+            setattr(self.state, name, value)
 
     def _reset_apic(self) -> None:
         """xAPIC mode at the usual address, where the model has an APIC."""

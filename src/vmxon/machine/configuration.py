@@ -1,0 +1,90 @@
+"""What a PC is made of: one value from which the bare machine and the hypervisor build their boards."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import Enum
+
+from vmxon.arch.cpuid import Model
+from vmxon.arch.models import MAX
+from vmxon.devices.disk import AtaDrive
+from vmxon.errors import ConfigurationError
+from vmxon.machine.loader.image import BootImage
+from vmxon.machine.pace import Pace
+
+DRIVE_SLOTS = 4
+"""Primary master and slave, secondary master and slave."""
+PAGE = 4096
+EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
+"""What the clock chip shows at virtual time 0 unless told otherwise: runs must be equal from day to day."""
+SERIAL_PORTS = (0x3F8, 0x2F8, 0x3E8, 0x2E8)
+"""COM1 to COM4; odd ones request IRQ 4, even ones IRQ 3."""
+
+
+class Firmware(Enum):
+    """What runs before an operating system, where it is no ROM file."""
+
+    NONE = "nothing: the kernel starts in the state that its boot protocol promises"
+    OWN = "the firmware of vmxon"
+
+
+class BootDevice(Enum):
+    """Where the firmware looks for a boot sector, by QEMU's letter."""
+
+    FLOPPY = "a"
+    DISK = "c"
+    CDROM = "d"
+
+
+@dataclass(frozen=True, slots=True)
+class DebugExitPorts:
+    """Where isa-debug-exit answers."""
+
+    base: int = 0xF4
+    size: int = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PcConfiguration:
+    """A PC. Two machines of equal configuration and equal input run the same instructions.
+
+    Raises:
+        ConfigurationError: no such machine can be built.
+    """
+
+    model: Model = MAX
+    memory_size: int = 128 << 20
+    """Bytes of RAM."""
+    drives: tuple[AtaDrive | None, ...] = ()
+    """What is in the IDE slots, from the primary master on."""
+    kernel: BootImage | None = None
+    """What starts instead of a boot sector."""
+    firmware: Firmware | bytes = Firmware.NONE
+    """Bytes: the content of a ROM that ends at 4 GiB."""
+    boot_order: tuple[BootDevice, ...] = (BootDevice.DISK, BootDevice.CDROM)
+    test_device: bool = False
+    """QEMU's pc-testdev."""
+    debug_exit: DebugExitPorts | None = field(default_factory=DebugExitPorts)
+    serial_ports: int = 1
+    """How many of COM1 to COM4 there are."""
+    debug_console: int | None = 0xE9
+    """The port whose bytes go to the debug console."""
+    pci: bool = False
+    """Host bridge, ISA bridge and the IDE controller as PCI functions."""
+    acpi: bool = False
+    """ACPI tables, power button, power-management timer."""
+    base_time: datetime = EPOCH
+    pace: Pace = field(default_factory=Pace)
+    no_reboot: bool = False
+    """A reset ends the run instead."""
+    triple_fault_resets: bool = False
+    """As on hardware; otherwise a triple fault stops the machine and is explained."""
+
+    def __post_init__(self) -> None:
+        if self.memory_size <= 0 or self.memory_size % PAGE:
+            raise ConfigurationError(f"{self.memory_size:#x} bytes of memory", expected="whole pages of 4096 bytes")
+        if len(self.drives) > DRIVE_SLOTS:
+            raise ConfigurationError(f"{len(self.drives)} drives", expected=f"at most {DRIVE_SLOTS}")
+        if not 0 <= self.serial_ports <= len(SERIAL_PORTS):
+            raise ConfigurationError(f"{self.serial_ports} serial ports", expected=f"at most {len(SERIAL_PORTS)}")
