@@ -5,6 +5,7 @@ import json
 import pytest
 
 from benchmarks import here, report
+from benchmarks.paging import MIB, Subject, section
 from benchmarks.results import BOCHS, QEMU, VMXON, Goal, Results, Row, geometric_mean
 from benchmarks.workloads import WORKLOADS, Workload
 
@@ -52,3 +53,12 @@ def test_the_report_for_machines_has_null_where_nothing_was_measured(results: Re
     document = json.loads(capsys.readouterr().out)
     assert document["workloads"][1]["ratios"] == {BOCHS: 2.0, QEMU: None}
     assert document["cold_start_seconds"] is None
+
+
+def test_the_page_on_paging_has_a_row_for_each_figure() -> None:
+    lines = section(Subject("The bundled guest", None, 8 * MIB)).splitlines()
+    assert lines[:4] == ["## The bundled guest", "", "|  | ept | shadow |", "|---|---:|---:|"]
+    figures = {name.strip(): cells for name, *cells in (line.strip("|").split("|") for line in lines[4:])}
+    assert figures["ended"] == [" status 0 "] * 2
+    assert len(set(figures["memory at the end"])) == 1
+    assert {"page-table memory", "faults handled", "exits, all", "time"} < set(figures)

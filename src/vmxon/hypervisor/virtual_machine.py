@@ -116,7 +116,7 @@ class VirtualMachine:
             pace=self.pace,
             serial=serial,
             debug_console=debug_console,
-            leave=self._leave,
+            leave=self.end,
             paging=lambda user: self.paging.paging(user),  # noqa: PLW0108 - `paging` is made later, from the injector of these devices
             drives=drives,
         )
@@ -139,7 +139,7 @@ class VirtualMachine:
                 self.memory,
                 self.registers,
                 put=debug_console,
-                leave=self._leave,
+                leave=self.end,
                 now=lambda: self.pace.time_of(self.time.now),
             ),
             halt=self._halt,
@@ -161,7 +161,8 @@ class VirtualMachine:
         """Put a program into memory."""
         Loader(self.root, self.memory, self.registers).load(image)
 
-    def _leave(self, value: int) -> None:
+    def end(self, value: int) -> None:
+        """The guest's run ends with this status, at the next VM entry at the latest."""
         self.exit_value = value & 0xFF
 
     def run(self, seconds: float | None = None) -> int:

@@ -7,7 +7,7 @@ import struct
 import pytest
 
 from vmxon.hypervisor.memory.guest_memory import GuestMemory
-from vmxon.hypervisor.memory.guest_walk import PageFault, Paging, translate
+from vmxon.hypervisor.memory.guest_walk import PageFault, Paging, table_pages, translate
 from vmxon.hypervisor.memory.page_manager import PageManager
 from vmxon.machine.root import bare_processor
 
@@ -81,3 +81,24 @@ def test_protection(memory: GuestMemory, rights: int, user: bool, protect: int, 
     put(memory, SECOND, 8, 0x9000 | rights, 4)
     answer = translate(memory, Paging(PG | protect, TOP, 0, 0, user=user), 0x8010, write)
     assert answer == (0x9010 if code is None else PageFault(0x8010, code))
+
+
+def test_pages_of_the_guests_own_tables_are_counted_once(memory: GuestMemory) -> None:
+    put(memory, TOP, 0, SECOND | 7)
+    put(memory, TOP, 1, SECOND | 7)
+    put(memory, SECOND, 0, THIRD | 7)
+    put(memory, SECOND, 1, 0x4000_0000 | 0x87)
+    put(memory, THIRD, 0, LAST | 7)
+    put(memory, THIRD, 1, LAST | 7)
+    put(memory, THIRD, 2, 0x5000 | 6)
+    put(memory, THIRD, 3, 0xFFFF_F000 | 7)
+    put(memory, LAST, 0, 0x6000 | 7)
+    assert table_pages(memory, Paging(PG, TOP, PAE, LMA, user=False)) == 4
+    assert table_pages(memory, Paging(0, TOP, 0, 0, user=False)) == 0
+
+
+def test_a_32_bit_directory_whose_large_pages_count_only_with_pse(memory: GuestMemory) -> None:
+    put(memory, TOP, 0, SECOND | 7, 4)
+    put(memory, TOP, 1, 0x87, 4)
+    assert table_pages(memory, Paging(PG, TOP, PSE, 0, user=False)) == 2
+    assert table_pages(memory, Paging(PG, TOP, 0, 0, user=False)) == 3

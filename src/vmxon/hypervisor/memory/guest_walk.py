@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from vmxon.arch.control import Cr0, Cr4, Efer
 from vmxon.hypervisor.memory.guest_memory import GuestMemory
+from vmxon.hypervisor.memory.page_manager import PAGE
 
 PRESENT, WRITABLE, USER, LARGE = 1, 2, 4, 1 << 7
 ADDRESS = 0x000F_FFFF_FFFF_F000
@@ -73,3 +74,23 @@ def _refuses(paging: Paging, rights: int, write: bool) -> bool:
     if paging.user and not rights & USER:
         return True
     return write and not rights & WRITABLE and bool(paging.user or paging.cr0 & Cr0.wp.mask)
+
+
+def table_pages(memory: GuestMemory, paging: Paging) -> int:
+    """How many pages hold the guest's own tables, from the CR3 of now on."""
+    if not paging.cr0 & Cr0.pg.mask:
+        return 0
+    long = bool(paging.efer & Efer.lma.mask)
+    wide = long or bool(paging.cr4 & Cr4.pae.mask)
+    shifts, size, mask = (LONG if long else PAE, 8, ADDRESS) if wide else (LEGACY, 4, 0xFFFF_F000)
+    large = LARGE if wide or paging.cr4 & Cr4.pse.mask else 0
+    seen: set[int] = set()
+    tables = {paging.cr3 & (0xFFFF_FFE0 if shifts is PAE else mask)}
+    for shift in shifts:
+        seen |= tables
+        below: set[int] = set()
+        for table in tables:
+            entries = memoryview(memory.read(table, 4 * size if shifts is PAE and shift == 30 else PAGE)).cast("Q" if wide else "I")
+            below.update(entry & mask for entry in entries if entry & PRESENT and not (shift in (30, 22, 21) and entry & large))
+        tables = {table for table in below if table < memory.size} - seen
+    return len(seen)
