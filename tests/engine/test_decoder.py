@@ -84,7 +84,7 @@ class Ours:
         self.bytes, self.pointer = engine.arena.part("python_code", 64), engine.arena.address("python_code")
         self.place = engine.arena.address("records")
         self.record = Record(Memory(engine.arena.part("records", 512), self.place))
-        self.undefined, self.too_long, self.missing = engine.library.handler_addresses()[:3]
+        self.undefined, self.too_long, self.missing = engine.library.handlers[:3]
         self.mnemonics = engine.library.image.facts["mnemonics"]
 
     def decode(self, bits: int, data: bytes, rip: int = RIP) -> Decoded:

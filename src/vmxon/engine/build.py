@@ -17,6 +17,7 @@ from pathlib import Path
 
 from vmxon.engine import cache
 from vmxon.engine.convention import CONVENTION
+from vmxon.engine.groups import GROUPS
 
 LAYERS = ("arch", "microcode", "processor", "isa", "vmx", "engine")
 """The packages whose sources decide what the engine is."""
@@ -33,7 +34,7 @@ class Image:
     candidates: bytes
     slots: bytes
     facts: dict[str, object]
-    """Mnemonics, features, and the names and result counts of exported functions."""
+    """Mnemonics, features, groups and functions by name, the names and result counts of exported functions, the fingerprint."""
 
     def pack(self) -> bytes:
         """One run of bytes."""
@@ -88,9 +89,30 @@ def obtain(progress: Progress | None = None) -> Image:
     return image
 
 
+def obtain_group(image: Image, name: str) -> bytes:
+    """The object code of a group: from the cache, or built now in a helper process and kept.
+
+    Raises:
+        RuntimeError: the sources are no longer those of the engine that runs, or the helper failed.
+    """
+    key = hashlib.sha256(f"{image.facts['fingerprint']} {name}".encode()).hexdigest()
+    kept = cache.load(key, "group")
+    if kept is not None:
+        return kept
+    if image.facts["fingerprint"] != fingerprint():
+        raise RuntimeError(f"the group {name} cannot be built: vmxon's sources have changed since this process started")
+    job = json.dumps({"group": name, "functions": image.facts["functions"]})
+    helper = subprocess.run([sys.executable, "-m", "vmxon.engine.group_builder"], input=job.encode(), stdout=subprocess.PIPE, check=False)
+    if helper.returncode != 0:
+        raise RuntimeError(f"building the group {name} ended with status {helper.returncode}")
+    cache.save(key, helper.stdout, "group")
+    return helper.stdout
+
+
 def build(progress: Progress | None = None, helpers: int | None = None) -> Image:
     """Translate and compile everything."""
     from vmxon.engine.exports import EXPORTS
+    from vmxon.engine.pseudo import PSEUDO
     from vmxon.engine.units import HANDLERS_IN_UNIT, Translation
 
     translation = Translation(EXPORTS)
@@ -120,7 +142,11 @@ def build(progress: Progress | None = None, helpers: int | None = None) -> Image
     facts: dict[str, object] = {
         "mnemonics": tables.mnemonics,
         "features": tables.features,
-        "handlers": len(tables.handlers) + 3,
+        "handlers": len(PSEUDO) + len(tables.handlers),
+        "groups": {name: translation.members(name) for name in GROUPS},
+        "group_of": tables.groups,
+        "functions": sorted(translation.written),
+        "fingerprint": fingerprint(),
         "exports": [
             [signature.name, [getattr(p, "bits", 0) for p in signature.parameters], len(signature.results), signature.can_fault]
             for signature in map(translation.signature, EXPORTS)

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from platformdirs import user_cache_path
 
-KEPT = {"bin": 4, "unit": 160}
-"""How many files stay on disk: built engines, and compiled units that a changed engine may use again."""
+KEPT = {"bin": 4, "unit": 160, "group": 32}
+"""How many files stay on disk: built engines, compiled units that a changed engine may use again, groups of instructions."""
 DIGEST = 32
 
 

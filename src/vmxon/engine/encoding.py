@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from vmxon.engine.groups import group_of
 from vmxon.engine.handlers import Handler
 from vmxon.engine.hot import FLAT
 from vmxon.engine.operand_classes import SOURCE_REG, SOURCE_RM, operand_classes
@@ -62,6 +63,8 @@ class Tables:
     handlers: list[Handler] = field(default_factory=list)
     features: list[str] = field(default_factory=lambda: [""])
     mnemonics: list[str] = field(default_factory=list)
+    groups: list[str] = field(default_factory=list)
+    """The group of each instruction."""
 
 
 def size_rule(form: Form) -> SizeRule:
@@ -124,6 +127,7 @@ class Builder:
         """Tables for these instructions."""
         for number, instruction in enumerate(table.values()):
             self.tables.mnemonics.append(instruction.mnemonic)
+            self.tables.groups.append(group_of(instruction))
             for form in instruction.forms:
                 try:
                     self._form(number, instruction, form)

@@ -13,12 +13,13 @@ from typing import cast
 from vmxon.engine.dispatch import dispatch
 from vmxon.engine.handlers import Handler, HandlerTranslator
 from vmxon.engine.native import Engine
-from vmxon.engine.pseudo import MISSING, TOO_LONG, UNDEFINED
+from vmxon.engine.pseudo import PSEUDO
 from vmxon.engine.units import tables_of_sources
 from vmxon.isa.record import Record
 from vmxon.microcode.golden import GuestFault, PythonEmitter
 from vmxon.microcode.layout import member_offset
 from vmxon.microcode.program import Program, source_of
+from vmxon.processor.state import HostRequest
 
 Function = Callable[..., object]
 Rendered = tuple[str, list[int]]
@@ -32,8 +33,8 @@ class GoldenModel:
         self.engine = engine
         self.program = Program(PythonEmitter)
         self.functions: dict[str, Function] = _Lazy(self)
-        self.handlers = [UNDEFINED, TOO_LONG, MISSING, *tables_of_sources().handlers]
-        self.by_address = {address: number for number, address in enumerate(engine.library.handler_addresses())}
+        self.handlers = [*PSEUDO, *tables_of_sources().handlers]
+        self.by_address: dict[int, int] = {}
         self.bodies: dict[int, Function] = {}
         arena = engine.arena
         view, base = arena.view, arena.base
@@ -82,9 +83,12 @@ class GoldenModel:
         base = self.engine.arena.base
         while True:
             record = self.dispatch(base)
-            if record == 0:
+            if record != 0:
+                self._block(base, record)
+            elif self.engine.state.request == HostRequest.GROUP:
+                self.engine.load_group()
+            else:
                 return
-            self._block(base, record)
 
     def _block(self, base: int, record: int) -> None:
         state, library, load = self.engine.state, self.engine.library, self.load
@@ -98,7 +102,7 @@ class GoldenModel:
                 state.rip = first.next_rip - first.length & (1 << 64) - 1
                 state.budget += first.count
                 return
-            number = self.by_address[address]
+            number = self._number(address)
             flow = self.handlers[number].instruction.flow
             if flow == "system":
                 state.next_rip = load(record + NEXT_RIP, 8)
@@ -114,6 +118,13 @@ class GoldenModel:
                 state.link_slot = 0
                 return
             record += Record.size
+
+    def _number(self, address: int) -> int:
+        """The number of the handler at an address; groups that were loaded since have new ones."""
+        if address not in self.by_address:
+            # In reverse, so that the address of PENDING means PENDING.
+            self.by_address = {known: number for number, known in reversed([*enumerate(self.engine.library.handlers)])}
+        return self.by_address[address]
 
     def _body(self, number: int) -> Function:
         body = self.bodies.get(number)

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import ctypes
 import mmap
+import struct
 from collections.abc import Callable
 from typing import cast
 
 import llvmlite.binding as llvm
 
-from vmxon.engine.build import Image
+from vmxon.engine.build import Image, obtain_group
 from vmxon.engine.compiler import target_machine
-from vmxon.engine.places import JUMP_ENTRIES, TABLE_ENTRIES, DecodeTables
-from vmxon.microcode.layout import Memory
+from vmxon.engine.places import JUMP_ENTRIES, PSEUDO_HANDLERS, TABLE_ENTRIES, DecodeTables
+from vmxon.microcode.layout import Memory, member_offset
 from vmxon.processor.code_pages import PAGE_ENTRY
-from vmxon.processor.state import ProcessorState
+from vmxon.processor.state import HostRequest, ProcessorState
 from vmxon.processor.tlb import TLB_OFFSET, TLB_SIZE
 from vmxon.vmx.state import VMX_MEMORY_SIZE
 
 BLOCK_ARENA = 48 << 20
 BOUNCE = 4096
 PAGE = 4096
+REQUEST = member_offset(ProcessorState, "request") // 4
 NO_ADDRESS = 1 << 63
 """A RIP that no program can have: it is not canonical."""
 
@@ -36,19 +38,30 @@ class Library:
         for data in image.objects:
             self.jit.add_object_file(llvm.ObjectFileRef.from_data(data))
         self.jit.finalize_object()
-        self.handler_table = self.jit.get_global_value_address("handler_table")
-        self.handler_count = cast(int, image.facts["handlers"])
+        self.handlers = self._addresses("handler_table", cast(int, image.facts["handlers"]))
+        """The addresses of all handlers, those of `engine.pseudo` first; handlers of groups that are not loaded are PENDING."""
+        self.groups: set[str] = set()
         special = self.jit.get_global_value_address("special_table")
         self.run_address, self.stop_address, self.stale_address = (ctypes.c_uint64 * 3).from_address(special)
         self.run = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(self.run_address)
         exports = cast(list[tuple[str, list[int], int, bool]], image.facts["exports"])
-        table = (ctypes.c_uint64 * len(exports)).from_address(self.jit.get_global_value_address("export_table"))
-        self.functions = {row[0].rsplit(".", 1)[-1]: _bind(int(table[n]), *row[1:]) for n, row in enumerate(exports)}
+        table = self._addresses("export_table", len(exports))
+        self.functions = {row[0].rsplit(".", 1)[-1]: _bind(table[n], *row[1:]) for n, row in enumerate(exports)}
 
-    def handler_addresses(self) -> list[int]:
-        """The addresses of all handlers, the three of engine.pseudo first."""
-        count = self.handler_count
-        return list((ctypes.c_uint64 * count).from_address(self.handler_table))
+    def _addresses(self, table: str, count: int) -> list[int]:
+        return list((ctypes.c_uint64 * count).from_address(self.jit.get_global_value_address(table)))
+
+    def load_group(self, instruction: int) -> None:
+        """Load the group of an instruction, unless another machine of this process has needed it before."""
+        name = cast(list[str], self.image.facts["group_of"])[instruction]
+        if name in self.groups:
+            return
+        self.groups.add(name)
+        self.jit.add_object_file(llvm.ObjectFileRef.from_data(obtain_group(self.image, name)))
+        self.jit.finalize_object()
+        members = cast(dict[str, list[int]], self.image.facts["groups"])[name]
+        for number, address in zip(members, self._addresses(f"group_{name}", len(members)), strict=True):
+            self.handlers[PSEUDO_HANDLERS + number] = address
 
 
 class _Pair(ctypes.Structure):
@@ -121,13 +134,14 @@ class Engine:
             raise ValueError(f"memory size {memory_size:#x} is no multiple of 4096")
         self.library, self.memory_size = library, memory_size
         image = library.image
-        handlers = b"".join(address.to_bytes(8, "little") for address in library.handler_addresses()[3:])
+        handlers = bytes(8 * (len(library.handlers) - PSEUDO_HANDLERS))
         tables = {"starts": image.starts, "candidates": image.candidates, "slots": image.slots, "handlers": handlers}
         room = DecodeTables.size + sum(len(t) + 64 for t in tables.values())
         self.arena = Arena(memory_size, room)
         self.memory = self.arena.part("memory", memory_size)
         self.vmx_memory = Memory(self.arena.part("vmx_memory", VMX_MEMORY_SIZE), self.arena.address("vmx_memory"))
         self.state = ProcessorState(Memory(self.arena.part("state", TLB_OFFSET), self.arena.base))
+        self._halves = self.state.bound_memory.words[4]
         self._place_tables(tables, room)
         self._point(memory_size)
         self.call("flush_blocks")
@@ -141,8 +155,14 @@ class Engine:
             part[at : at + len(data)] = data
             setattr(decoder, name, start + at)
             at = (at + len(data) + 63) & ~63
-        decoder.undefined, decoder.too_long, decoder.missing = self.library.handler_addresses()[:3]
+        decoder.undefined, decoder.too_long, decoder.missing = self.library.handlers[:3]
         self.state.decode_tables = start
+        self._handlers_at = decoder.handlers - self.arena.base
+        self._place_handlers()
+
+    def _place_handlers(self) -> None:
+        addresses, at = self.library.handlers[PSEUDO_HANDLERS:], self._handlers_at
+        self.arena.view[at : at + 8 * len(addresses)] = struct.pack(f"<{len(addresses)}Q", *addresses)
 
     def _point(self, memory_size: int) -> None:
         state, arena = self.state, self.arena
@@ -162,6 +182,16 @@ class Engine:
     def run(self) -> None:
         """Run until state.request says why native code stopped."""
         self.library.run(self.arena.base)
+        while self._halves[REQUEST] == HostRequest.GROUP:
+            self.load_group()
+            self.library.run(self.arena.base)
+
+    def load_group(self) -> None:
+        """Load the group that the instruction at RIP waits for."""
+        self.library.load_group(self.state.request_value)
+        self._place_handlers()
+        self.call("flush_blocks")
+        self.state.request = HostRequest.NONE
 
     def call(self, name: str, *arguments: int) -> int | None:
         """Call an exported function on this processor; None where it faulted (state.fault_* says how)."""

@@ -10,6 +10,9 @@ TABLE_ENTRIES = 1 << 16
 JUMP_ENTRIES = 4096
 """Entries of the jump cache: RIP, context, record, unused."""
 
+PSEUDO_HANDLERS = 4
+"""Handlers that no encoding names: those of `engine.pseudo`, which stand first in the table of addresses."""
+
 
 class DecodeTables(State):
     """Host addresses of the tables, and what the decoder is in the middle of."""

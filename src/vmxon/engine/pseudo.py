@@ -30,6 +30,14 @@ def missing(cpu: Cpu, record: Record) -> None:
     fault()
 
 
+def pending(cpu: Cpu, record: Record) -> None:
+    """An instruction whose group is not loaded yet: Python loads it, and the instruction comes again."""
+    cpu.request = u32(HostRequest.GROUP)
+    cpu.request_value = u64(record.entry)
+    cpu.fault_kind = u32(FaultKind.HOST)
+    fault()
+
+
 def _pseudo(name: str, meaning: object) -> Handler:
     row = Instruction(name, (), meaning, "", "", False, False, "next", False, "", False)
     return Handler(row, Form("00"), (), 32, "")
@@ -38,3 +46,6 @@ def _pseudo(name: str, meaning: object) -> Handler:
 UNDEFINED = _pseudo("(undefined)", undefined)
 TOO_LONG = _pseudo("(too long)", too_long)
 MISSING = _pseudo("(missing)", missing)
+PENDING = _pseudo("(pending)", pending)
+PSEUDO = (UNDEFINED, TOO_LONG, MISSING, PENDING)
+"""In the order of their addresses (`places.PSEUDO_HANDLERS` counts them)."""

@@ -11,9 +11,10 @@ from vmxon.engine.convention import CONVENTION
 from vmxon.engine.dispatch import dispatch
 from vmxon.engine.encoding import Tables, build_tables
 from vmxon.engine.glue import EXTERNALS, glue
+from vmxon.engine.groups import group_of
 from vmxon.engine.handlers import PARAMETERS, Handler, HandlerTranslator
 from vmxon.engine.hot import COLD, is_cold
-from vmxon.engine.pseudo import MISSING, TOO_LONG, UNDEFINED
+from vmxon.engine.pseudo import PENDING, PSEUDO
 from vmxon.engine.sources import load_all
 from vmxon.microcode.llvm import PRELUDE, LlvmEmitter, declaration
 from vmxon.microcode.program import Program, function_name
@@ -55,15 +56,15 @@ class Translation:
 
     @property
     def total(self) -> int:
-        """How many handlers there are to translate, for progress."""
-        return len(self.tables.handlers)
+        """How many handlers there are to translate at the first start, for progress."""
+        return len(self.members(""))
 
     def units(self) -> Iterator[Unit]:
         """The modules, in an order that is equal in every run."""
         for function in self.roots:
             self.program.require(function)
         yield from self._functions(final=False)
-        handlers = [UNDEFINED, TOO_LONG, MISSING, *self.tables.handlers]
+        handlers = [*PSEUDO, *(handler for handler in self.tables.handlers if not group_of(handler.instruction))]
         for cold in (False, True):
             chosen = [handler for handler in handlers if is_cold(handler.instruction) is cold]
             for start in range(0, len(chosen), HANDLERS_IN_UNIT):
@@ -72,6 +73,22 @@ class Translation:
                 yield from self._functions(final=False)
         yield from self._functions(final=True)
         yield Unit("glue", self._glue())
+
+    def members(self, group: str) -> list[int]:
+        """The numbers of a group's handlers."""
+        return [number for number, handler in enumerate(self.tables.handlers) if group_of(handler.instruction) == group]
+
+    def group(self, name: str, known: frozenset[str]) -> Unit:
+        """One module with the handlers of a group, and with the functions that they need beyond those that the engine has (`known`)."""
+        for function in self.roots:
+            self.program.require(function)
+        handlers = [self.tables.handlers[number] for number in self.members(name)]
+        texts = [self._handler(handler) for handler in handlers]
+        bodies = [str(text) for function, text in self.program.functions.items() if function not in known]
+        # Another group may have the same function: both keep their own.
+        texts += [body.replace("define ", "define internal ", 1) for body in bodies]
+        table = _table(f"group_{name}", [f'@"{handler.name}"' for handler in handlers])
+        return self._unit(name, [*texts, table], EXTERNALS, all(is_cold(handler.instruction) for handler in handlers))
 
     def _handler(self, handler: Handler) -> str:
         text = HandlerTranslator(self.program, LlvmEmitter(), handler).translate()
@@ -97,17 +114,24 @@ class Translation:
         return Unit(name, f"{extra}\n{declarations}\n{body}\n{PRELUDE}", cold)
 
     def _glue(self) -> str:
-        names = [f'@"{handler.name}"' for handler in (UNDEFINED, TOO_LONG, MISSING, *self.tables.handlers)]
-        rows = [f"ptr {name}" for name in names]
+        loaded = [*PSEUDO, *(PENDING if group_of(handler.instruction) else handler for handler in self.tables.handlers)]
+        names = [f'@"{handler.name}"' for handler in loaded]
         dispatch = function_name(self.dispatch, ())
-        table = f"@handler_table = constant [{len(rows)} x ptr] [{', '.join(rows)}]"
-        declared = "\n".join(f"declare {CONVENTION} void {name}{PARAMETERS}" for name in names)
-        special = f"@special_table = constant [{len(SPECIAL)} x ptr] [{', '.join(f'ptr @{name}' for name in SPECIAL)}]"
+        declared = "\n".join(f"declare {CONVENTION} void {name}{PARAMETERS}" for name in dict.fromkeys(names))
         exported = [self.signature(function) for function in self.exports]
-        functions = f"@export_table = constant [{len(exported)} x ptr] [{', '.join(f'ptr @{chr(34)}{s.name}{chr(34)}' for s in exported)}]"
         outside = {s.name: declaration(s) for s in [*exported, self.signature(self.dispatch)]}
-        return "\n".join([glue(dispatch), *outside.values(), declared, table, special, functions, PRELUDE])
+        tables = [
+            _table("handler_table", names),
+            _table("special_table", [f"@{name}" for name in SPECIAL]),
+            _table("export_table", [f'@"{s.name}"' for s in exported]),
+        ]
+        return "\n".join([glue(dispatch), *outside.values(), declared, *tables, PRELUDE])
 
     def signature(self, function: Callable[..., object]) -> Signature:
         """The signature of a root."""
         return self.program.require(function)
+
+
+def _table(name: str, symbols: list[str]) -> str:
+    """A constant array of addresses."""
+    return f"@{name} = constant [{len(symbols)} x ptr] [{', '.join(f'ptr {symbol}' for symbol in symbols)}]"

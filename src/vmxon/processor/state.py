@@ -83,6 +83,8 @@ class HostRequest(IntEnum):
     """A VM entry succeeded; request_value is 1 where it was VMRESUME."""
     VM_EXITED = 16
     INVEPT = 17
+    GROUP = 18
+    """The handlers of an instruction's group are not loaded yet; the engine answers this itself."""
 
 
 class CodeSize(IntEnum):

@@ -1,30 +1,15 @@
-"""MXCSR, FXSAVE, FXRSTOR (Vol. 1 §10.5 “FXSAVE and FXRSTOR Instructions”)."""
+"""FXSAVE, FXRSTOR: x87 and SSE state in memory (Vol. 1 §10.5 “FXSAVE and FXRSTOR Instructions”)."""
 
 from __future__ import annotations
 
-from vmxon.isa.operands import MemoryOperand, Operand, check_alignment
+from vmxon.isa.operands import MemoryOperand, check_alignment
 from vmxon.isa.record import Prefix, Record
 from vmxon.isa.table import Form, instruction
 from vmxon.microcode import u64
 from vmxon.processor.extended_state import FXSAVE_BYTES, load_fxsave_image, store_fxsave_image
 from vmxon.processor.memory import readable, writable
-from vmxon.processor.simd import check_sse, load_mxcsr
 from vmxon.processor.state import ProcessorState as Cpu
 from vmxon.processor.x87.registers import check_available
-
-
-@instruction("LDMXCSR", Form("NP 0F AE /2", "m32"))
-def ldmxcsr(cpu: Cpu, source: Operand) -> None:
-    """MXCSR := source; #GP(0) for reserved bits (Vol. 2A “LDMXCSR”)."""
-    check_sse(cpu)
-    load_mxcsr(cpu, source.read())
-
-
-@instruction("STMXCSR", Form("NP 0F AE /3", "m32"))
-def stmxcsr(cpu: Cpu, destination: Operand) -> None:
-    """destination := MXCSR (Vol. 2B “STMXCSR”)."""
-    check_sse(cpu)
-    destination.write(cpu.mxcsr)
 
 
 @instruction("FXSAVE", Form("NP 0F AE /0", "m8"))

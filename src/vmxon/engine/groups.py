@@ -1,0 +1,20 @@
+"""Groups of instructions whose handlers are compiled when a guest first uses one of them, not at the first start."""
+
+from __future__ import annotations
+
+from vmxon.isa.table import Instruction
+
+GROUPS = {
+    "x87": ("vmxon.isa.x87",),
+    "floating": ("vmxon.isa.sse.arithmetic", "vmxon.isa.sse.convert", "vmxon.isa.sse.root_compare"),
+    "vector": ("vmxon.isa.sse",),
+}
+"""Each group by the modules and packages that declare its instructions; the first that fits counts."""
+
+
+def group_of(row: Instruction) -> str:
+    """The group of an instruction; empty for those that every engine has from the start."""
+    for name, places in GROUPS.items():
+        if any(row.source == place or row.source.startswith(place + ".") for place in places):
+            return name
+    return ""
