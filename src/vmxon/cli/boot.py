@@ -31,13 +31,13 @@ def start(options: BootOptions) -> int:
     from vmxon.cli.machines import find_model, open_drives
     from vmxon.machine.configuration import PcConfiguration
     from vmxon.machine.loader import load_files
+    from vmxon.machine.loader.information import ROOT_POINTER
     from vmxon.machine.pc import Limits, Pc
 
     machine, program = options.machine, options.program
     model, drives = find_model(machine.model), open_drives(machine.drives)
-    image = load_files(
-        program.kernel, machine.memory, program.append, [(module.path, module.command_line) for module in program.modules]
-    )
+    modules = [(module.path, module.command_line) for module in program.modules]
+    image = load_files(program.kernel, machine.memory, program.append, modules, ROOT_POINTER)
     show_build_progress(sys.stderr)
     console = GuestConsole(machine)
     configuration = PcConfiguration(model=model, memory_size=machine.memory, drives=tuple(drives), kernel=image)

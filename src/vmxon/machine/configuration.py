@@ -72,7 +72,7 @@ class PcConfiguration:
     """The port whose bytes go to the debug console."""
     pci: bool = False
     """Host bridge, ISA bridge and the IDE controller as PCI functions."""
-    acpi: bool = False
+    acpi: bool = True
     """ACPI tables, power button, power-management timer."""
     base_time: datetime = EPOCH
     pace: Pace = field(default_factory=Pace)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
+from vmxon.arch.cpuid import cpuid_leaves
 from vmxon.arch.flags import Rflags
 from vmxon.errors import GuestStopped, TimedOut, TripleFault, UnsupportedInstruction
 from vmxon.machine.board import Board, Sink, Sinks, ignore
@@ -19,6 +20,7 @@ from vmxon.machine.local_apic import ApicWires
 from vmxon.machine.modes import enter_flat_32
 from vmxon.machine.processor import Processor
 from vmxon.machine.shutdown import triple_fault
+from vmxon.machine.tables import Hardware, system_tables
 from vmxon.processor.state import HostRequest
 from vmxon.vmx.controls import PinBased
 from vmxon.vmx.fields import VmcsField
@@ -102,11 +104,19 @@ class Pc:
     def load(self, image: BootImage) -> None:
         """Place a boot image and set the registers that its protocol promises; run() starts it, each reset again."""
         self.kernel = image
+        if self.configuration.acpi:
+            self._place_tables()
         image.place(self.processor.engine.write_physical)
         enter_flat_32(self.state, image.entry)
         gpr = self.state.gpr
         gpr[0], gpr[3], gpr[4], gpr[6] = image.eax, image.ebx, image.esp, image.esi
         self.processor.refresh()
+
+    def _place_tables(self) -> None:
+        """What firmware tells of the machine, for a kernel that none starts."""
+        signature, _, _, features = cpuid_leaves(self.configuration.model)[1, 0]
+        for table in system_tables(Hardware.of(self.configuration), signature, features):
+            self.processor.engine.write_physical(table.address, table.data)
 
     def memory_hash(self) -> str:
         """SHA-256 of guest memory, to compare runs."""

@@ -77,6 +77,14 @@ def test_a_program_with_a_note_starts_where_it_says() -> None:
     assert struct.unpack_from("<QQI", memory, map_at) == (0, 0x9FC00, 1)
 
 
+@pytest.mark.parametrize("root_pointer", [0, 0xE_0000])
+def test_both_protocols_say_where_the_acpi_root_pointer_is(root_pointer: int) -> None:
+    image = load_bzimage(bzimage(), "kernel", 8 * MIB, root_pointer=root_pointer)
+    assert struct.unpack_from("<Q", memory_of(image, 8 * MIB), ZERO_PAGE + 0x070) == (root_pointer,)
+    image = load_pvh(vmlinux(), "vmlinux", 32 * MIB, root_pointer=root_pointer)
+    assert struct.unpack_from("<Q", memory_of(image, 32 * MIB), image.ebx + 32) == (root_pointer,)
+
+
 @pytest.mark.parametrize(
     ("image", "size", "line"),
     [

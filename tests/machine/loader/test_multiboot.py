@@ -70,7 +70,7 @@ def test_the_memory_map_is_that_of_a_pc() -> None:
     assert rows == [
         (20, 0, 0x9_FC00, 1),
         (20, 0x9_FC00, 0x400, 2),
-        (20, 0xF_0000, 0x1_0000, 2),
+        (20, 0xE_0000, 0x2_0000, 2),
         (20, 0x10_0000, 0x70_0000, 1),
     ]
 

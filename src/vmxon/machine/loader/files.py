@@ -27,17 +27,20 @@ def read_file(path: Path, largest: int) -> bytes:
     return data
 
 
-def load_files(kernel: Path, memory_size: int, command_line: str = "", modules: Sequence[tuple[Path, str]] = ()) -> BootImage:
+def load_files(
+    kernel: Path, memory_size: int, command_line: str = "", modules: Sequence[tuple[Path, str]] = (), root_pointer: int = 0
+) -> BootImage:
     """Read and lay out a kernel and its modules, each with its string: multiboot, Linux's bzImage, or a program with a PVH note.
+
+    `root_pointer` is where the ACPI root pointer will be; 0 lets the kernel search.
 
     Raises:
         ImageError: a file is not what it should be, or memory is too small.
     """
     image = read_file(kernel, memory_size)
     read = [Module(str(path), read_file(path, memory_size), line) for path, line in modules]
-    load = load_multiboot
     if is_bzimage(image):
-        load = load_bzimage
-    elif pvh_entry(image) is not None:
-        load = load_pvh
-    return load(image, str(kernel), memory_size, command_line, read)
+        return load_bzimage(image, str(kernel), memory_size, command_line, read, root_pointer)
+    if pvh_entry(image) is not None:
+        return load_pvh(image, str(kernel), memory_size, command_line, read, root_pointer)
+    return load_multiboot(image, str(kernel), memory_size, command_line, read)

@@ -15,7 +15,10 @@ LOWEST = 0x10_0000
 """Where extended memory begins."""
 CONVENTIONAL_END = 0x9_FC00
 """End of conventional memory; the last KiB below 640 KiB is the BIOS's."""
-ROM = 0xF_0000
+ROM = 0xE_0000
+"""Where the BIOS begins: tables for the system, then code."""
+ROOT_POINTER = ROM
+"""Where the ACPI root pointer is (ACPI Specification 6.4, §5.2.5.1: 0xE0000 to 0xFFFFF, on 16 bytes)."""
 LOADER_NAME = b"vmxon\0"
 KIB = 1024
 AVAILABLE, RESERVED = 1, 2

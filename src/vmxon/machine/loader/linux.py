@@ -15,6 +15,7 @@ from vmxon.machine.loader.information import memory_map
 
 SETUP_HEADER, BOOT_FLAG, MAGIC_AT, VERSION_AT = 0x1F1, 0x1FE, 0x202, 0x206
 HEADER_MAGIC, OLDEST = b"HdrS", 0x0206
+ACPI_ROOT_POINTER = 0x070
 E820_COUNT, E820_TABLE, E820_MOST = 0x1E8, 0x2D0, 128
 ZERO_PAGE, COMMAND_LINE, START_INFO = 0x1_0000, 0x1_2000, 0x1_0000
 KERNEL = 0x10_0000
@@ -35,8 +36,10 @@ def is_bzimage(image: bytes) -> bool:
     return image[BOOT_FLAG : BOOT_FLAG + 2] == b"\x55\xaa" and image[MAGIC_AT : MAGIC_AT + 4] == HEADER_MAGIC
 
 
-def load_bzimage(image: bytes, name: str, memory_size: int, command_line: str = "", modules: Sequence[Module] = ()) -> BootImage:
-    """Lay out a bzImage, its command line and its initial RAM disk.
+def load_bzimage(
+    image: bytes, name: str, memory_size: int, command_line: str = "", modules: Sequence[Module] = (), root_pointer: int = 0
+) -> BootImage:
+    """Lay out a bzImage, its command line and its initial RAM disk; `root_pointer` is as in `load_files`.
 
     Raises:
         ImageError: it is truncated or too old, memory is too small, or there is more than one RAM disk.
@@ -58,6 +61,7 @@ def load_bzimage(image: bytes, name: str, memory_size: int, command_line: str = 
     page = bytearray(PAGE)
     end = min(MAGIC_AT + image[0x201], 0x290)
     page[SETUP_HEADER:end] = image[SETUP_HEADER:end]
+    struct.pack_into("<Q", page, ACPI_ROOT_POINTER, root_pointer)
     page[0x210] = OTHER_LOADER
     page[0x211] |= LOADED_HIGH
     struct.pack_into("<H", page, 0x1FA, NORMAL_VIDEO)
@@ -108,8 +112,10 @@ def _entries(notes: bytes) -> Iterator[int]:
         at = value + (value_size + 3 & ~3)
 
 
-def load_pvh(image: bytes, name: str, memory_size: int, command_line: str = "", modules: Sequence[Module] = ()) -> BootImage:
-    """Lay out a vmlinux (or another program with a Xen note), its command line and its modules.
+def load_pvh(
+    image: bytes, name: str, memory_size: int, command_line: str = "", modules: Sequence[Module] = (), root_pointer: int = 0
+) -> BootImage:
+    """Lay out a vmlinux (or another program with a Xen note), its command line and its modules; `root_pointer` is as in `load_files`.
 
     Raises:
         ImageError: it has no such note, is damaged, or memory is too small.
@@ -128,7 +134,7 @@ def load_pvh(image: bytes, name: str, memory_size: int, command_line: str = "", 
         disk = _ram_disk(modules, name, max(write.end for write in writes), memory_size)
         writes.append(disk)
         descriptor = MODULE.pack(disk.address, disk.size, 0, 0)
-    start = START.pack(START_MAGIC, 1, 0, bool(modules), modules_at, COMMAND_LINE, 0, map_at, len(rows), 0)
+    start = START.pack(START_MAGIC, 1, 0, bool(modules), modules_at, COMMAND_LINE, root_pointer, map_at, len(rows), 0)
     block = start.ljust(256, b"\0") + descriptor.ljust(256, b"\0") + b"".join(rows)
     writes.append(MemoryWrite(START_INFO, block, len(block)))
     return BootImage(tuple(writes), entry, 0, START_INFO, 0)
