@@ -47,7 +47,7 @@ class InputStatus(Word, width=8):
     retrace = flag(3, "vertical retrace")
 
 
-def _standard_palette() -> bytearray:
+def standard_palette() -> bytearray:
     """The first 64 colours of the DAC in text mode, as the BIOS loads them: two bits for each of red, green, blue."""
     palette = bytearray(768)
     for colour in range(64):
@@ -76,7 +76,7 @@ class Vga(Device, span=0x30):
         self.sequencer_index = 0
         self.graphics = bytearray(TEXT_MODE_GRAPHICS)
         self.graphics_index = 0
-        self.dac = _standard_palette()
+        self.dac = standard_palette()
         self.dac_read = self.dac_write = 0
         """Positions in `dac`: three bytes for each colour."""
         self.dac_mask = 0xFF

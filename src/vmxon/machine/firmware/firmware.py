@@ -1,0 +1,138 @@
+"""The firmware of the PC: the device behind the private port, which serves what the stubs in ROM hand over."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from vmxon.devices.bus import Device, PortSpace, writes
+from vmxon.devices.disk import SECTOR
+from vmxon.machine.board import Board
+from vmxon.machine.firmware import rom
+from vmxon.machine.firmware.areas import BOOT_ADDRESS, DATA_AREA, DATA_AREA_SIZE, DISK_TABLES, EBDA, EBDA_SEGMENT, Bda
+from vmxon.machine.firmware.call import LAYOUT, Call
+from vmxon.machine.firmware.memory import BiosMemory, Memory
+from vmxon.machine.firmware.services import printer
+from vmxon.machine.firmware.services.boot import BootDevice, BootServices, BootStart
+from vmxon.machine.firmware.services.clock import ClockServices
+from vmxon.machine.firmware.services.disk import FIRST, DiskServices, FixedDisk, Geometry
+from vmxon.machine.firmware.services.disk_packets import DiskPackets
+from vmxon.machine.firmware.services.equipment import EQUIPMENT, EquipmentServices
+from vmxon.machine.firmware.services.keyboard import KeyboardServices
+from vmxon.machine.firmware.services.serial import SerialServices
+from vmxon.machine.firmware.services.system import SystemServices
+from vmxon.machine.firmware.services.video import VideoServices
+from vmxon.machine.loader.information import CONVENTIONAL_END, KIB, memory_map
+
+RESET_PULSE = 0xFE
+PIC_PROGRAM = (
+    *((0x20, 0x11), (0x21, 0x08), (0x21, 0x04), (0x21, 0x01), (0x21, 0xB8)),
+    *((0xA0, 0x11), (0xA1, 0x70), (0xA1, 0x02), (0xA1, 0x01), (0xA1, 0x8E)),
+)
+"""Vectors 08h and 70h; open are the timer, the keyboard, the slave, the diskette's line, the clock chip and the disks."""
+SERIAL_PORTS = (0x3F8,)
+
+
+class Firmware(Device, span=1):
+    """Real-mode services for one board; `memory` is the guest's, written through the door that knows of code.
+
+    The linear address that a stub writes to the port is taken as physical: whoever calls the BIOS from virtual-8086 mode
+    maps its first MiB onto itself.
+    """
+
+    def __init__(self, board: Board, memory: Memory) -> None:
+        self.board, self.memory = board, BiosMemory(memory)
+        ports = board.bus
+        self.video = VideoServices(self.memory, ports)
+        self.clock = ClockServices(self.memory, ports)
+        self.keyboard = KeyboardServices(self.memory, lambda: ports.write(0x64, 1, RESET_PULSE))
+        self.disks = DiskServices(self.memory, board.ide.drives, DiskPackets(self.memory).serve)
+        self.boot = BootServices(self._boot_devices, self.video.put)
+        equipment = EquipmentServices(self.memory)
+        controller = board.keyboard
+        system = SystemServices(
+            self.memory, self.clock, tuple(memory_map(len(board.memory))), lambda: controller.a20, controller.set_a20
+        )
+        self.services: dict[int, Callable[[Call], None]] = {
+            0x08: self.clock.tick,
+            0x09: self.keyboard.scan_code,
+            0x10: self.video.serve,
+            0x11: equipment.list_equipment,
+            0x12: equipment.memory_size,
+            0x13: self.disks.serve,
+            0x14: SerialServices(self.memory, ports).serve,
+            0x15: system.serve,
+            0x16: self.keyboard.serve,
+            0x17: printer.serve,
+            0x18: self.boot.give_up,
+            0x19: self.boot.bootstrap,
+            0x1A: self.clock.serve,
+            0x70: self.clock.chip_interrupt,
+            rom.POWER_ON: self._power_on,
+        }
+
+    def connect(self, ports: PortSpace) -> None:
+        """Attach the private port and put the code into the F segment."""
+        ports.attach(rom.PORT, self)
+        self.memory.write(rom.BASE + rom.CODE, rom.code())
+
+    @writes(0, 4)
+    def serve(self, frame: int) -> None:
+        """A stub calls: its frame lies at this linear address."""
+        call = Call(self.memory.read(frame, LAYOUT.size))
+        service = self.services.get(call.vector)
+        if service is not None:
+            service(call)
+            self.memory.write(frame, call.to_bytes())
+
+    def _power_on(self, _: Call) -> None:
+        """What a power-on self test leaves behind."""
+        memory, ports = self.memory, self.board.bus
+        for port, value in PIC_PROGRAM:
+            ports.write(port, 1, value)
+        memory.write(0, rom.vector_table())
+        memory.write(DATA_AREA, bytes(DATA_AREA_SIZE))
+        memory.write(EBDA, bytes((1,)).ljust(KIB, b"\0"))
+        for number, port in enumerate(SERIAL_PORTS):
+            memory.set_word(Bda.SERIAL_PORTS + 2 * number, port)
+        memory.set_word(Bda.EBDA_SEGMENT, EBDA_SEGMENT)
+        memory.set_word(Bda.EQUIPMENT, EQUIPMENT)
+        memory.set_word(Bda.MEMORY_KIB, CONVENTIONAL_END // KIB)
+        memory.set_byte(Bda.FIXED_DISKS, len(self.disks.disks))
+        for number, disk in enumerate(self.disks.disks[:2]):
+            at = DISK_TABLES + 16 * number
+            memory.write(at, _disk_table(disk.geometry))
+            memory.set_double(4 * (0x41, 0x46)[number], EBDA_SEGMENT << 16 | at - EBDA)
+        self.video.power_on()
+        self.keyboard.power_on()
+        self.clock.power_on()
+
+    def _boot_devices(self) -> Iterator[BootDevice]:
+        for number, disk in enumerate(self.disks.disks):
+            yield BootDisk(self.memory, FIRST + number, disk)
+
+
+class BootDisk:
+    """A fixed disk's master boot record."""
+
+    def __init__(self, memory: BiosMemory, number: int, disk: FixedDisk) -> None:
+        self.memory, self.number, self.disk = memory, number, disk
+
+    def start(self) -> BootStart | str:
+        """Sector 0 at 7C00h, if it ends in 55 AA."""
+        name = f"disk {self.number:02X}h"
+        sector = self.disk.drive.read(0, 1)
+        if sector is None:
+            return f"{name}: {self.disk.drive.failure}"
+        if sector[SECTOR - 2 :] != b"\x55\xaa":
+            return f"{name}: its first sector ends in {sector[SECTOR - 2 :].hex(' ')}, not 55 aa"
+        self.memory.write(BOOT_ADDRESS, sector)
+        return BootStart(self.number)
+
+
+def _disk_table(geometry: Geometry) -> bytes:
+    """The fixed disk parameter table (IBM PC AT Technical Reference, “Fixed Disk Parameters”)."""
+    control = 0x08 if geometry.heads > 8 else 0
+    cylinders = geometry.cylinders.to_bytes(2, "little")
+    return (
+        cylinders + bytes((geometry.heads, 0, 0)) + b"\xff\xff" + bytes((0, control, 0, 0, 0)) + cylinders + bytes((geometry.sectors, 0))
+    )

@@ -1,0 +1,1 @@
+"""What the interrupts of a PC's BIOS do, one module for each."""

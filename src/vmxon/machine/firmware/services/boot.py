@@ -1,0 +1,65 @@
+"""INT 19h and INT 18h: which disk starts, and what happens when none can.
+
+Source: Compaq, Phoenix, Intel “BIOS Boot Specification” version 1.01, §6 “Boot process”.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+from vmxon.arch.flags import Rflags
+from vmxon.errors import GuestStopped
+from vmxon.machine.firmware.areas import BOOT_ADDRESS
+from vmxon.machine.firmware.call import Call
+
+
+class BootDevice(Protocol):
+    """Something that INT 19h can start."""
+
+    def start(self) -> BootStart | str:
+        """Put its first sectors into memory and say how to start them; or why they cannot be started."""
+        ...
+
+
+class BootStart:
+    """How a boot device starts: the number in DL, and where."""
+
+    def __init__(self, number: int, segment: int = 0, offset: int = BOOT_ADDRESS) -> None:
+        self.number, self.segment, self.offset = number, segment, offset
+
+
+class BootServices:
+    """The devices in the order in which they are tried; `put` shows a line on the screen."""
+
+    def __init__(self, devices: Callable[[], Iterator[BootDevice]], put: Callable[[str], None]) -> None:
+        self.devices, self.put = devices, put
+
+    def bootstrap(self, call: Call) -> None:
+        """INT 19h: IRET goes to the first sector of the first device that has one.
+
+        Raises:
+            GuestStopped: none has.
+        """
+        reasons = []
+        for device in self.devices():
+            start = device.start()
+            if isinstance(start, BootStart):
+                call.eax = call.ebx = call.ecx = call.esi = call.edi = call.ebp = 0
+                call.edx, call.ds, call.es = start.number, 0, 0
+                call.cs, call.ip = start.segment, start.offset
+                call.set_flag(Rflags.if_.mask, on=True)
+                return
+            reasons.append(start)
+        self.put("No bootable device.\r\n")
+        what = "no device can be booted: " + ("; ".join(reasons) or "the machine has no disk")
+        raise GuestStopped(what, advice="give --drive a disk with a boot sector, or --kernel")
+
+    def give_up(self, _: Call) -> None:
+        """INT 18h: the boot sector found nothing to start.
+
+        Raises:
+            GuestStopped: always; a PC would start BASIC here.
+        """
+        self.put("The boot sector found no system.\r\n")
+        raise GuestStopped("the boot sector gave up (INT 18h)", advice="the disk has no active partition or no system")
