@@ -17,7 +17,8 @@ from vmxon.errors import ExitStatus
 class BootOptions:
     """What to boot, on which machine, and for how many instructions at most."""
 
-    program: Program
+    program: Program | None
+    """None: the boot sector of a disk."""
     machine: MachineOptions
     count: int | None = None
     hints: bool = False
@@ -29,21 +30,29 @@ def start(options: BootOptions) -> int:
     from vmxon.cli.entry_failures import explain_failures
     from vmxon.cli.hints import record_hints
     from vmxon.cli.machines import find_model, open_drives
-    from vmxon.machine.configuration import PcConfiguration
+    from vmxon.machine.configuration import Firmware, PcConfiguration
     from vmxon.machine.loader import load_files
     from vmxon.machine.loader.information import ROOT_POINTER
     from vmxon.machine.pc import Limits, Pc
 
     machine, program = options.machine, options.program
     model, drives = find_model(machine.model), open_drives(machine.drives)
-    modules = [(module.path, module.command_line) for module in program.modules]
-    image = load_files(program.kernel, machine.memory, program.append, modules, ROOT_POINTER)
+    image = None
+    if program is not None:
+        modules = [(module.path, module.command_line) for module in program.modules]
+        image = load_files(program.kernel, machine.memory, program.append, modules, ROOT_POINTER)
     show_build_progress(sys.stderr)
     console = GuestConsole(machine)
-    configuration = PcConfiguration(model=model, memory_size=machine.memory, drives=tuple(drives), kernel=image)
+    configuration = PcConfiguration(
+        model=model,
+        memory_size=machine.memory,
+        drives=tuple(drives),
+        kernel=image,
+        firmware=Firmware.OWN if image is None else Firmware.NONE,
+    )
     pc = Pc(configuration, serial=(console.serial,), debug_console=console.debug_console)
     pc.interactive = sys.stdin.isatty()
-    explain_failures(pc, program.kernel, sys.stderr)
+    explain_failures(pc, program.kernel if program is not None else None, sys.stderr)
     history = record_hints(pc.processor, sys.stderr) if options.hints else None
     if history is not None:
         pc.record_guests(history)
@@ -67,10 +76,13 @@ def start(options: BootOptions) -> int:
 def command(
     *, kernel: str | None, modules: tuple[str, ...], append: str, machine: MachineOptions, hints: bool, count: int | None
 ) -> int:
-    """Run a multiboot kernel on the bare machine with VMX, without the hypervisor.
+    """Run a kernel, or the boot sector of a disk, on the bare machine with VMX, without the hypervisor.
 
     The exit status is the one that the kernel writes to isa-debug-exit.
     """
-    if kernel is None:
-        raise click.UsageError("boot needs --kernel: booting from a disk is not supported yet")
-    return start(BootOptions(find_program(kernel, append, modules), machine, count, hints))
+    if kernel is None and not machine.drives:
+        raise click.UsageError("boot needs --kernel or --drive")
+    if kernel is None and (modules or append):
+        raise click.UsageError("--initrd and --append need a --kernel")
+    program = None if kernel is None else find_program(kernel, append, modules)
+    return start(BootOptions(program, machine, count, hints))

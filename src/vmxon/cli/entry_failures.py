@@ -13,8 +13,8 @@ EXPLAINED = 10
 """Entries explained in one run; a guest that retries for ever must not fill the terminal."""
 
 
-def explain_failures(pc: Pc, kernel: Path, stream: TextIO) -> None:
-    """Have every failed VM entry explained on `stream`, with the places in `kernel` that wrote the fields."""
+def explain_failures(pc: Pc, kernel: Path | None, stream: TextIO) -> None:
+    """Have every failed VM entry explained on `stream`, with the places in `kernel`, if there is one, that wrote the fields."""
     seen: set[int] = set()
 
     def explain() -> None:
@@ -30,8 +30,9 @@ def explain_failures(pc: Pc, kernel: Path, stream: TextIO) -> None:
             return
         seen.add(rule)
         resolver = None
-        with suppress(ImageError):
-            resolver = Symbols.of_file(str(kernel))
+        if kernel is not None:
+            with suppress(ImageError):
+                resolver = Symbols.of_file(str(kernel))
         record = record_of_cache(
             cache,
             pc.processor.model,

@@ -13,11 +13,13 @@ from vmxon.arch.cpuid import cpuid_leaves
 from vmxon.arch.flags import Rflags
 from vmxon.errors import GuestStopped, TimedOut, TripleFault, UnsupportedInstruction
 from vmxon.machine.board import Board, Sink, Sinks, ignore
-from vmxon.machine.configuration import PcConfiguration
+from vmxon.machine.configuration import Firmware, PcConfiguration
+from vmxon.machine.firmware import Bios, BiosMemory
+from vmxon.machine.firmware.rom import RESET_VECTOR, SEGMENT
 from vmxon.machine.guest_history import GuestHistory
 from vmxon.machine.loader import BootImage
 from vmxon.machine.local_apic import ApicWires
-from vmxon.machine.modes import enter_flat_32
+from vmxon.machine.modes import enter_flat_32, enter_real
 from vmxon.machine.processor import Processor
 from vmxon.machine.shutdown import triple_fault
 from vmxon.machine.tables import Hardware, system_tables
@@ -68,6 +70,11 @@ class Pc:
         self.board = Board(configuration, self.processor.engine.memory, sinks)
         self.apic = ApicWires(self.processor, self.board.clock, self.pace.time_of, self.board.pic.acknowledge)
         self.board.pic.output.connect(lambda level: self.apic.apic.set_pin(0, level))
+        engine = self.processor.engine
+        memory = BiosMemory(engine.memory_size, engine.read_physical, engine.write_physical)
+        self.bios = Bios(self.board, memory) if configuration.firmware is Firmware.OWN else None
+        if self.bios is not None:
+            self.bios.connect(self.board.bus)
         self.interactive = False
         """Somebody may type: idle time passes at the pace of the wall clock."""
         self.inbox: list[Callable[[], None]] = []
@@ -87,9 +94,13 @@ class Pc:
             self.load(configuration.kernel)
 
     def _initialize(self) -> None:
-        """What a BIOS does for a kernel that none starts: the timer runs, the 8259 is let through."""
+        """What a BIOS does for a kernel that none starts: the timer runs, the 8259 is let through. Ours starts itself."""
         self.board.program_timer()
         self.apic.program_virtual_wire()
+        if self.bios is not None:
+            self.bios.place_code()
+            enter_real(self.state, SEGMENT, RESET_VECTOR)
+            self.processor.refresh()
 
     def reset(self) -> None:
         """RESET of processor and devices; memory keeps its content, and the kernel is loaded again."""

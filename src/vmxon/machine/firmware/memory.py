@@ -2,15 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
-
-
-class Memory(Protocol):
-    """Physical memory; what lies outside reads as ones, and writes to it are lost."""
-
-    def read(self, address: int, size: int) -> bytes: ...
-
-    def write(self, address: int, data: bytes) -> None: ...
 
 
 class Ports(Protocol):
@@ -22,10 +15,10 @@ class Ports(Protocol):
 
 
 class BiosMemory:
-    """Numbers in memory, little-endian."""
+    """Numbers in memory, little-endian; what lies outside `size` bytes reads as ones, and writes to it are lost."""
 
-    def __init__(self, memory: Memory) -> None:
-        self.read, self.write = memory.read, memory.write
+    def __init__(self, size: int, read: Callable[[int, int], bytes], write: Callable[[int, bytes], None]) -> None:
+        self.size, self.read, self.write = size, read, write
 
     def byte(self, address: int) -> int:
         return self.read(address, 1)[0]

@@ -16,8 +16,8 @@ from vmxon.machine.assembler import assemble
 
 SEGMENT = 0xF000
 BASE = SEGMENT << 4
-CODE = 0xE000
-"""Offset of the code; the rest of the segment is for tables."""
+CODE, RESET_VECTOR = 0xE000, 0xFFF0
+"""Offsets of the code and of its first instruction; what lies below is for tables."""
 PORT = 0xB1
 """The private port: a write of a frame's linear address calls the firmware."""
 POWER_ON = 0x7F
@@ -118,7 +118,7 @@ nothing:
     .org {CONFIGURATION - CODE:#x}
     .word 8
     .byte {MODEL}, {SUBMODEL}, {REVISION}, {", ".join(map(str, FEATURES))}
-    .org 0x1FF0
+    .org {RESET_VECTOR - CODE:#x}
     .byte 0xEA
     .word power_on, {SEGMENT:#x}
     .ascii "{DATE.decode()}"

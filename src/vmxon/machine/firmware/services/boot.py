@@ -14,7 +14,7 @@ from vmxon.machine.firmware.areas import BOOT_ADDRESS
 from vmxon.machine.firmware.call import Call
 
 
-class BootDevice(Protocol):
+class Bootable(Protocol):
     """Something that INT 19h can start."""
 
     def start(self) -> BootStart | str:
@@ -32,7 +32,7 @@ class BootStart:
 class BootServices:
     """The devices in the order in which they are tried; `put` shows a line on the screen."""
 
-    def __init__(self, devices: Callable[[], Iterator[BootDevice]], put: Callable[[str], None]) -> None:
+    def __init__(self, devices: Callable[[], Iterator[Bootable]], put: Callable[[str], None]) -> None:
         self.devices, self.put = devices, put
 
     def bootstrap(self, call: Call) -> None:

@@ -10,9 +10,9 @@ from vmxon.machine.board import Board
 from vmxon.machine.firmware import rom
 from vmxon.machine.firmware.areas import BOOT_ADDRESS, DATA_AREA, DATA_AREA_SIZE, DISK_TABLES, EBDA, EBDA_SEGMENT, Bda
 from vmxon.machine.firmware.call import LAYOUT, Call
-from vmxon.machine.firmware.memory import BiosMemory, Memory
+from vmxon.machine.firmware.memory import BiosMemory
 from vmxon.machine.firmware.services import printer
-from vmxon.machine.firmware.services.boot import BootDevice, BootServices, BootStart
+from vmxon.machine.firmware.services.boot import Bootable, BootServices, BootStart
 from vmxon.machine.firmware.services.clock import ClockServices
 from vmxon.machine.firmware.services.disk import FIRST, DiskServices, FixedDisk, Geometry
 from vmxon.machine.firmware.services.disk_packets import DiskPackets
@@ -32,15 +32,15 @@ PIC_PROGRAM = (
 SERIAL_PORTS = (0x3F8,)
 
 
-class Firmware(Device, span=1):
+class Bios(Device, span=1):
     """Real-mode services for one board; `memory` is the guest's, written through the door that knows of code.
 
     The linear address that a stub writes to the port is taken as physical: whoever calls the BIOS from virtual-8086 mode
     maps its first MiB onto itself.
     """
 
-    def __init__(self, board: Board, memory: Memory) -> None:
-        self.board, self.memory = board, BiosMemory(memory)
+    def __init__(self, board: Board, memory: BiosMemory) -> None:
+        self.board, self.memory = board, memory
         ports = board.bus
         self.video = VideoServices(self.memory, ports)
         self.clock = ClockServices(self.memory, ports)
@@ -50,7 +50,7 @@ class Firmware(Device, span=1):
         equipment = EquipmentServices(self.memory)
         controller = board.keyboard
         system = SystemServices(
-            self.memory, self.clock, tuple(memory_map(len(board.memory))), lambda: controller.a20, controller.set_a20
+            self.memory, self.clock, tuple(memory_map(memory.size)), lambda: controller.a20, controller.set_a20
         )
         self.services: dict[int, Callable[[Call], None]] = {
             0x08: self.clock.tick,
@@ -71,8 +71,11 @@ class Firmware(Device, span=1):
         }
 
     def connect(self, ports: PortSpace) -> None:
-        """Attach the private port and put the code into the F segment."""
+        """Attach the private port."""
         ports.attach(rom.PORT, self)
+
+    def place_code(self) -> None:
+        """Put the stubs into the F segment, where RESET starts."""
         self.memory.write(rom.BASE + rom.CODE, rom.code())
 
     @writes(0, 4)
@@ -106,7 +109,7 @@ class Firmware(Device, span=1):
         self.keyboard.power_on()
         self.clock.power_on()
 
-    def _boot_devices(self) -> Iterator[BootDevice]:
+    def _boot_devices(self) -> Iterator[Bootable]:
         for number, disk in enumerate(self.disks.disks):
             yield BootDisk(self.memory, FIRST + number, disk)
 
