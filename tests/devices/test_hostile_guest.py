@@ -8,13 +8,15 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from vmxon.devices.bus import FULL, Bus
+from vmxon.devices.bus import FULL, MEMORY_SPACE, Bus
 from vmxon.devices.clock import VirtualClock
 from vmxon.devices.cmos import Cmos
 from vmxon.devices.debug import DebugConsole, DebugExit, PostCode
 from vmxon.devices.disk import AtaDrive, SnapshotOverlay
 from vmxon.devices.ide import Ide
 from vmxon.devices.keyboard import KeyboardController
+from vmxon.devices.pci import HostBridge, IsaBridge, PciBus, PciHost, PowerFunction
+from vmxon.devices.pci.isa import ROUTABLE
 from vmxon.devices.pic import PicPair
 from vmxon.devices.pit import Pit8254
 from vmxon.devices.power import AdvancedPower, PowerManagement, ResetControl
@@ -47,7 +49,10 @@ class Pc:
         self.output, self.leaves, self.resets, self.a20 = bytearray(), [], [], []
         lines = self.pic.lines
         power = PowerManagement(self.clock, lines[9], lambda: self.leaves.append(0))
-        self.bus.attach(0x600, power)
+        self.pci = PciBus(self.bus, Bus("memory", MEMORY_SPACE))
+        isa = self.pci.router = IsaBridge({number: lines[number] for number in ROUTABLE if number in (10, 11)})
+        for slot, number, function in ((0, 0, HostBridge()), (1, 0, isa), (1, 3, PowerFunction(power))):
+            self.pci.plug(slot, function, number)
         self.parts = {
             "pit": Pit8254(self.clock, lines[0]),
             "keyboard": KeyboardController(
@@ -63,13 +68,14 @@ class Pc:
             "post": PostCode(),
             "advanced power": AdvancedPower(power.enable_acpi),
             "reset": ResetControl(lambda: self.resets.append(1)),
+            "pci": PciHost(self.pci),
             "pic": self.pic,
         }  # fmt: skip
         DebugConsole(self.output.append).connect(self.bus)
         DebugExit(self.leaves.append).connect(self.bus)
         for part in self.parts.values():
             part.connect(self.bus)
-        self.parts["power"] = power
+        self.parts |= {"power": power} | {f"PCI {place}": function for place, function in self.pci.functions.items()}
 
     def state(self) -> State:
         return {"clock": self.clock.state()} | {name: part.state() for name, part in self.parts.items()}
@@ -128,6 +134,14 @@ class HostileGuest(RuleBasedStateMachine):
         self.pc.bus.write(0x40 + channel, 1, count & 0xFF)
         self.pc.bus.write(0x40 + channel, 1, count >> 8)
         self.pc.bus.write(0x61, 1, gate)
+
+    @rule(
+        slot=st.integers(0, 2), function=st.integers(0, 7), register=st.integers(0, 255), size=sizes, value=values,
+    )  # fmt: skip
+    def configure(self, slot: int, function: int, register: int, size: int, value: int) -> None:
+        self.pc.bus.write(0xCF8, 4, 0x8000_0000 | slot << 11 | function << 8 | register & 0xFC)
+        self.pc.bus.write(0xCFC + register % 4, size, value)
+        assert 0 <= self.pc.bus.read(0xCFC + register % 4, size) <= FULL[size]
 
     @rule(nanoseconds=st.integers(0, 3_000_000) | st.sampled_from([0, 838, 839, 20_000_000]))
     def pass_time(self, nanoseconds: int) -> None:

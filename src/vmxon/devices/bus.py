@@ -145,6 +145,18 @@ class Bus:
         self._starts.insert(place, base)
         self._windows.insert(place, (size, window))
 
+    def free(self, base: int, size: int) -> bool:
+        """Whether no window answers at any of the `size` addresses from `base` on."""
+        near = self._windows_near(bisect_right(self._starts, base))
+        return not any(start < base + size and base < start + length for start, (length, _) in near)
+
+    def close(self, base: int, window: Window) -> None:
+        """Let `window` answer no more at `base`, where it was opened."""
+        place = self._starts.index(base)
+        if self._windows[place][1] is not window:
+            raise ValueError(f"{self.name} {base:#x} is not where {type(window).__name__} answers")
+        del self._starts[place], self._windows[place]
+
     def _windows_near(self, place: int) -> list[tuple[int, tuple[int, Window]]]:
         """The windows before and after a place in the list."""
         return list(zip(self._starts, self._windows, strict=True))[max(0, place - 1) : place + 1]

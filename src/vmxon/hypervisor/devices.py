@@ -50,7 +50,7 @@ class GuestDevices:
         )
         sinks = Sinks((serial,), debug_console, leave=leave, reset=self._reset, power_off=lambda: leave(0))
         self.board = Board(configuration, memory.view, sinks)
-        self.board.program_timer()
+        self.board.program()
         self.clock = self.board.clock
         for port in HARMLESS:
             self._open(bitmaps, port)

@@ -10,19 +10,21 @@ from vmxon.devices.clock import VirtualClock
 from vmxon.devices.cmos import Cmos
 from vmxon.devices.debug import DebugConsole, DebugExit, PostCode
 from vmxon.devices.ide import Ide
+from vmxon.devices.interrupt import SharedLine, Signal
 from vmxon.devices.keyboard import KeyboardController
+from vmxon.devices.pci import HostBridge, IsaBridge, PciBus, PciHost, PowerFunction
+from vmxon.devices.pci.isa import ROUTABLE
 from vmxon.devices.pic import PicPair
 from vmxon.devices.pit import Pit8254
 from vmxon.devices.power import AdvancedPower, PowerManagement, ResetControl
 from vmxon.devices.state import Saved
 from vmxon.devices.uart import Uart16550
 from vmxon.devices.vga import Vga
+from vmxon.machine.chipset import POWER_PORTS, program_chipset
 from vmxon.machine.configuration import DRIVE_SLOTS, SERIAL_PORTS, PcConfiguration
 
 TEXT_MEMORY = 0xB8000
 TEXT_BYTES = 0x8000
-POWER_PORTS = 0x600
-"""Where the power-management registers are."""
 SERIAL_IRQS = (4, 3, 4, 3)
 Sink = Callable[[int], None]
 """Takes what the guest sends, byte by byte."""
@@ -49,8 +51,6 @@ class Sinks:
     """The guest asked for a reset (keyboard controller, ports 0x92 and 0xCF9, ACPI)."""
     power_off: Callable[[], None] = field(default=nothing, kw_only=True)
     """The guest turned the machine off."""
-    a20: Callable[[bool], None] = field(default=ignore, kw_only=True)
-    """The guest let address line 20 through, or held it low."""
 
 
 class Board:
@@ -63,10 +63,13 @@ class Board:
         self.memory_bus = Bus("memory", MEMORY_SPACE)
         self.clock = VirtualClock()
         self.pic = PicPair()
-        lines = self.pic.lines
+        lines: list[Signal] = list(self.pic.lines)
+        self.shared = {number: SharedLine(lines[number]) for number in ROUTABLE} if configuration.pci else {}
+        for number, line in self.shared.items():
+            lines[number] = line.input()
         self.pit = Pit8254(self.clock, lines[0])
-        self.keyboard = KeyboardController(self.clock, lines[1], set_a20=sinks.a20, reset=sinks.reset)
-        self.cmos = Cmos(self.clock, lines[8], configuration.base_time, configuration.layout.low, configuration.layout.high)
+        self.keyboard = KeyboardController(self.clock, lines[1], reset=sinks.reset)
+        self.cmos = Cmos(self.clock, lines[8], configuration.base_time, len(memory))
         self.vga = Vga(self.clock)
         serial = [*sinks.serial, *[ignore] * len(SERIAL_PORTS)]
         self.uarts = [Uart16550(serial[number], lines[SERIAL_IRQS[number]]) for number in range(configuration.serial_ports)]
@@ -78,18 +81,35 @@ class Board:
         self.power = PowerManagement(self.clock, lines[9], sinks.power_off)
         self.advanced_power = AdvancedPower(self.power.enable_acpi)
         self.reset_control = ResetControl(sinks.reset)
+        self.pci = PciBus(self.bus, self.memory_bus)
+        self.pci_host = PciHost(self.pci)
+        if configuration.pci:
+            self._plug_chipset()
         self._connect(configuration)
         resettable: tuple[Saved, ...] = (
             self.pic, self.pit, self.keyboard, self.vga, *self.uarts, self.post_code,
             self.ide.primary, self.ide.secondary, self.power, self.advanced_power, self.reset_control,
+            *self.shared.values(), self.pci_host, *self.pci.functions.values(),
         )  # fmt: skip
         self._power_on = [(device, device.state()) for device in resettable]
 
+    def _plug_chipset(self) -> None:
+        """An i440FX with its PIIX."""
+        isa = IsaBridge({number: line.input() for number, line in self.shared.items()})
+        self.pci.router = isa
+        self.pci.plug(0, HostBridge())
+        self.pci.plug(1, isa)
+        self.pci.plug(1, PowerFunction(self.power), 3)
+
     def _connect(self, configuration: PcConfiguration) -> None:
-        self.bus.attach(POWER_PORTS, self.power)
+        if configuration.pci:
+            self.pci_host.connect(self.bus)
+            self.reset_control.connect(self.bus)
+        else:
+            self.bus.attach(POWER_PORTS, self.power)
         for device in (
             self.pic, self.pit, self.keyboard, self.cmos, self.vga, self.post_code, self.ide,
-            self.advanced_power, self.reset_control,
+            self.advanced_power,
         ):  # fmt: skip
             device.connect(self.bus)
         for base, uart in zip(SERIAL_PORTS, self.uarts, strict=False):
@@ -110,8 +130,10 @@ class Board:
         """COM1."""
         return self.uarts[0]
 
-    def program_timer(self) -> None:
-        """What a BIOS leaves behind and multiboot kernels expect: channel 0 in mode 3, 18.2 times a second."""
+    def program(self) -> None:
+        """What a BIOS leaves behind: the chip set, and the timer's channel 0 in mode 3, 18.2 times a second."""
+        if self.configuration.pci:
+            program_chipset(self.bus)
         for port, value in ((0x43, 0x36), (0x40, 0), (0x40, 0)):
             self.bus.write(port, 1, value)
 

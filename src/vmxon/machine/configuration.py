@@ -9,14 +9,13 @@ from enum import Enum
 from vmxon.arch.cpuid import Model
 from vmxon.arch.models import MAX
 from vmxon.devices.disk import AtaDrive
-from vmxon.engine.memory_layout import PAGE, MemoryLayout
 from vmxon.errors import ConfigurationError
 from vmxon.machine.loader.image import BootImage
 from vmxon.machine.pace import Pace
 
 DRIVE_SLOTS = 4
 """Primary master and slave, secondary master and slave."""
-ROM_UNIT, LARGEST_ROM = 64 << 10, 16 << 20
+PAGE = 4096
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 """What the clock chip shows at virtual time 0 unless told otherwise: runs must be equal from day to day."""
 SERIAL_PORTS = (0x3F8, 0x2F8, 0x3E8, 0x2E8)
@@ -71,7 +70,7 @@ class PcConfiguration:
     """How many of COM1 to COM4 there are."""
     debug_console: int | None = 0xE9
     """The port whose bytes go to the debug console."""
-    pci: bool = False
+    pci: bool = True
     """Host bridge, ISA bridge and the IDE controller as PCI functions."""
     acpi: bool = True
     """ACPI tables, power button, power-management timer."""
@@ -82,21 +81,9 @@ class PcConfiguration:
     triple_fault_resets: bool = False
     """As on hardware; otherwise a triple fault stops the machine and is explained."""
 
-    @property
-    def rom(self) -> bytes:
-        """The ROM's content; empty where there is none."""
-        return self.firmware if isinstance(self.firmware, bytes) else b""
-
-    @property
-    def layout(self) -> MemoryLayout:
-        """Where memory is."""
-        return MemoryLayout.of_pc(self.memory_size, len(self.rom))
-
     def __post_init__(self) -> None:
         if self.memory_size <= 0 or self.memory_size % PAGE:
             raise ConfigurationError(f"{self.memory_size:#x} bytes of memory", expected="whole pages of 4096 bytes")
-        if len(self.rom) % ROM_UNIT or len(self.rom) > LARGEST_ROM:
-            raise ConfigurationError(f"a ROM of {len(self.rom):#x} bytes", expected="a multiple of 64 KiB, at most 16 MiB")
         if len(self.drives) > DRIVE_SLOTS:
             raise ConfigurationError(f"{len(self.drives)} drives", expected=f"at most {DRIVE_SLOTS}")
         if not 0 <= self.serial_ports <= len(SERIAL_PORTS):

@@ -19,7 +19,6 @@ from vmxon.machine.firmware.rom import RESET_VECTOR, SEGMENT
 from vmxon.machine.guest_history import GuestHistory
 from vmxon.machine.loader import BootImage
 from vmxon.machine.local_apic import ApicWires
-from vmxon.machine.memory_map import MemoryMap
 from vmxon.machine.modes import enter_flat_32, enter_real
 from vmxon.machine.processor import Processor
 from vmxon.machine.shutdown import triple_fault
@@ -58,8 +57,7 @@ class Pc:
         self, configuration: PcConfiguration | None = None, *, serial: Sequence[Sink] = (), debug_console: Sink = ignore
     ) -> None:
         self.configuration = configuration = configuration or PcConfiguration()
-        self.processor = Processor(configuration.model, configuration.layout)
-        self.memory_map = MemoryMap(self.processor.engine, configuration.rom)
+        self.processor = Processor(configuration.model, configuration.memory_size)
         self.state = self.processor.state
         self.pace = configuration.pace
         self.kernel: BootImage | None = None
@@ -68,9 +66,7 @@ class Pc:
         self.exit_value: int | None = None
         """The status that the guest chose through isa-debug-exit."""
         self.reset_wanted = False
-        sinks = Sinks(
-            serial, debug_console, leave=self._leave, reset=self.want_reset, power_off=self.power_off, a20=self.memory_map.set_a20
-        )
+        sinks = Sinks(serial, debug_console, leave=self._leave, reset=self.want_reset, power_off=self.power_off)
         self.board = Board(configuration, self.processor.engine.memory, sinks)
         self.apic = ApicWires(self.processor, self.board.clock, self.pace.time_of, self.board.pic.acknowledge)
         self.board.pic.output.connect(lambda level: self.apic.apic.set_pin(0, level))
@@ -99,7 +95,9 @@ class Pc:
 
     def _initialize(self) -> None:
         """What a BIOS does for a kernel that none starts: the timer runs, the 8259 is let through. Ours starts itself."""
-        self.board.program_timer()
+        self.board.program()
+        if self.configuration.acpi:
+            self._place_tables()
         self.apic.program_virtual_wire()
         if self.bios is not None:
             self.bios.place_code()
@@ -110,7 +108,6 @@ class Pc:
         """RESET of processor and devices; memory keeps its content, and the kernel is loaded again."""
         self.reset_wanted = False
         self.processor.reset()
-        self.memory_map.reset()
         self.board.reset()
         self.apic.reset()
         self._initialize()
@@ -120,8 +117,6 @@ class Pc:
     def load(self, image: BootImage) -> None:
         """Place a boot image and set the registers that its protocol promises; run() starts it, each reset again."""
         self.kernel = image
-        if self.configuration.acpi:
-            self._place_tables()
         image.place(self.processor.engine.write_physical)
         enter_flat_32(self.state, image.entry)
         gpr = self.state.gpr
@@ -129,7 +124,7 @@ class Pc:
         self.processor.refresh()
 
     def _place_tables(self) -> None:
-        """What firmware tells of the machine, for a kernel that none starts."""
+        """What firmware tells of the machine."""
         signature, _, _, features = cpuid_leaves(self.configuration.model)[1, 0]
         for table in system_tables(Hardware.of(self.configuration), signature, features):
             self.processor.engine.write_physical(table.address, table.data)
@@ -221,19 +216,14 @@ class Pc:
         self.write_memory(state.request_address, state.request_size, state.request_value)
 
     def read_memory(self, address: int, size: int) -> int:
-        """A load that the processor could not make by itself: from the APIC page, a ROM, a device, or of ones."""
-        address &= self.state.address_lines
-        if self.apic.claims(address):
-            return self.apic.read(address, size)
-        value = self.memory_map.read(address, size)
-        return self.board.memory_bus.read(address, size) if value is None else value
+        """A load outside RAM: the APIC page, a device, or ones."""
+        return self.apic.read(address, size) if self.apic.claims(address) else self.board.memory_bus.read(address, size)
 
     def write_memory(self, address: int, size: int, value: int) -> None:
-        """A store that the processor could not make by itself."""
-        address &= self.state.address_lines
+        """A store outside RAM."""
         if self.apic.claims(address):
             self.apic.write(address, size, value)
-        elif not self.memory_map.write(address, size, value):
+        else:
             self.board.memory_bus.write(address, size, value)
 
     def _halt(self) -> None:

@@ -10,7 +10,6 @@ from vmxon.arch.cpuid import Model, cpuid_leaves
 from vmxon.arch.features import Feature
 from vmxon.arch.model_registers import cr4_bits, efer_bits
 from vmxon.engine.build import Image, Progress, obtain
-from vmxon.engine.memory_layout import MemoryLayout
 from vmxon.engine.native import Engine, Library
 from vmxon.machine.modes import reset
 from vmxon.microcode.layout import member_offset
@@ -46,9 +45,9 @@ def on_build(progress: Progress) -> None:
 class Processor:
     """One logical processor and its memory."""
 
-    def __init__(self, model: Model, memory: int | MemoryLayout, code: Library | None = None) -> None:
+    def __init__(self, model: Model, memory_size: int, code: Library | None = None) -> None:
         self.model = model
-        self.engine = Engine(code or library(), memory)
+        self.engine = Engine(code or library(), memory_size)
         self.state: ProcessorState = self.engine.state
         self._words, self._halves = (self.state.bound_memory.words[size] for size in (8, 4))
         self._describe()

@@ -5,7 +5,6 @@ from __future__ import annotations
 from vmxon.microcode import inline, load, microcode, store, u32, u64
 from vmxon.processor.code_pages import invalidate_code
 from vmxon.processor.exceptions import general_protection, page_fault
-from vmxon.processor.memory_map import NOWHERE, TO_READ, TO_WRITE, place
 from vmxon.processor.slots import apic_access, second_stage_walk
 from vmxon.processor.state import ProcessorState as Cpu
 from vmxon.processor.tlb import SUPERVISOR, USER
@@ -27,6 +26,12 @@ CR4_PSE, CR4_PAE, CR4_LA57, CR4_SMEP, CR4_SMAP = 1 << 4, 1 << 5, 1 << 12, 1 << 2
 EFER_NXE = 1 << 11
 
 
+@inline
+def in_memory(cpu: Cpu, physical: int) -> bool:
+    """Whether a host-physical address is RAM; the APIC page hides what RAM there may be below it."""
+    return physical < cpu.memory_size and physical & ~u64(0xFFF) != cpu.apic_page
+
+
 @microcode
 def read_entry(cpu: Cpu, physical: u64, linear: u64) -> u64:
     """A 64-bit paging entry at a guest-physical address; outside RAM it reads all ones."""
@@ -36,10 +41,9 @@ def read_entry(cpu: Cpu, physical: u64, linear: u64) -> u64:
         address = second_stage_walk(cpu, physical, u64(READ | WALK)) & ~u64(0xFFF) | physical & 0xFFF
         if address & ~u64(0xFFF) == cpu.apic_access_page:
             apic_access(cpu, linear, u64(8), u64(READ | WALK))
-    at = place(cpu, address, TO_READ)
-    if at == NOWHERE:
+    if not in_memory(cpu, address):
         return ~u64(0)
-    return load(u64, cpu.memory + at)
+    return load(u64, cpu.memory + address)
 
 
 @microcode
@@ -49,13 +53,12 @@ def mark_entry(cpu: Cpu, physical: u64, linear: u64, value: u64, wide: bool) -> 
     if cpu.second_stage != 0:
         cpu.fault_address = linear
         address = second_stage_walk(cpu, physical, u64(READ | WRITE | WALK)) & ~u64(0xFFF) | physical & 0xFFF
-    at = place(cpu, address, TO_WRITE)
-    if at != NOWHERE:
-        invalidate_code(cpu, at, u64(8) if wide else u64(4))
+    if in_memory(cpu, address):
+        invalidate_code(cpu, address, u64(8) if wide else u64(4))
         if wide:
-            store(u64, cpu.memory + at, value)
+            store(u64, cpu.memory + address, value)
         else:
-            store(u32, cpu.memory + at, u32(value))
+            store(u32, cpu.memory + address, u32(value))
 
 
 @inline
@@ -200,10 +203,9 @@ def read_pdpte(cpu: Cpu, physical: u64) -> u64:
     address = physical
     if cpu.second_stage != 0:
         address = second_stage_walk(cpu, physical, u64(READ)) & ~u64(0xFFF) | physical & 0xFFF
-    at = place(cpu, address, TO_READ)
-    if at == NOWHERE:
+    if not in_memory(cpu, address):
         return ~u64(0)
-    return load(u64, cpu.memory + at)
+    return load(u64, cpu.memory + address)
 
 
 @microcode

@@ -18,10 +18,6 @@ class Segment(IntEnum):
     """What SS is in 64-bit mode."""
 
 
-WINDOW_PAGES = 96
-"""Pages from 640 KiB to 1 MiB."""
-
-
 class SegmentState(State):
     """A segment register with its hidden part (Vol. 3A §3.4.3 “Segment Registers”)."""
 
@@ -147,6 +143,10 @@ class ProcessorState(State):
     """1 where RFLAGS.TF (or the monitor trap flag) wants a stop after each instruction."""
     alone = scalar(u8)
     """1 while one instruction runs as a block of its own."""
+    alone_next = scalar(u8)
+    """1 where the next instruction must run so (it has device reads in the latch)."""
+    exit_interruptible = scalar(u8)
+    a20_mask_off = scalar(u8)
     segment_rules = scalar(u8)
     """What selectors and hidden parts mean: `SegmentRules` of processor/segmentation.py."""
 
@@ -182,6 +182,7 @@ class ProcessorState(State):
     """1 while the interrupt controller asserts INTR."""
     nmi_pending = scalar(u8)
     init_pending = scalar(u8)
+    smi_pending = scalar(u8)
     acknowledged = scalar(u8)
     """1 when acknowledged_vector holds the answer to HostRequest.ACKNOWLEDGE."""
     acknowledged_vector = scalar(u8)
@@ -273,6 +274,7 @@ class ProcessorState(State):
     xss = scalar(u64)
     xcr0 = scalar(u64)
     tsc_deadline = scalar(u64)
+    msr_spare = array(u64, 16)
     msr_cells = array(u64, 64)
     """MSRs without a member of their own, placed by processor/msr_storage.py."""
     msr_absent = array(u64, 4)
@@ -316,19 +318,14 @@ class ProcessorState(State):
 
     # Guest memory.
     memory = scalar(u64)
-    """Host address of the store, see processor/memory_map.py."""
-    low_memory = scalar(u64)
-    """Bytes of RAM below the hole that ends at 4 GiB."""
-    high_memory = scalar(u64)
-    """Bytes of RAM from 4 GiB on."""
-    rom_size = scalar(u64)
-    """Bytes of the firmware's ROM, which ends at 4 GiB."""
-    windows = array(u64, WINDOW_PAGES)
-    """For each page from 640 KiB to 1 MiB its place | what may be done there."""
-    address_lines = scalar(u64)
-    """All ones, or without bit 20 where A20 is held low."""
+    """Host address of guest-physical address 0."""
+    memory_size = scalar(u64)
+    """Bytes of RAM from guest-physical 0."""
     memory_pages = scalar(u64)
-    """Host address of the table of pages: for each 4 KiB of the store a u64 head of its code blocks and a u64 of code lines."""
+    """Host address of the page table of attributes: for each 4-KiB page a u64 head of its code blocks and a u64 of code lines."""
+    hole_first = scalar(u64)
+    """First address of the hole in low RAM (0xA0000) that goes to devices or ROM; equal to hole_end where there is none."""
+    hole_end = scalar(u64)
     bounce_base = scalar(u64)
     """Host address of the bounce buffers for accesses that cross pages or go to devices."""
     bounce_size = scalar(u64)
@@ -401,15 +398,20 @@ class ProcessorState(State):
     """Host address of the handler that a dropped block starts with."""
     stop_handler = scalar(u64)
     """Host address of the handler that ends a block which has no branch."""
+    undefined_handler = scalar(u64)
+    missing_handler = scalar(u64)
     handlers = scalar(u64)
     """Host address of the table of handlers."""
     breakpoints = array(u64, 16)
+    breakpoint_count = scalar(u64)
+    breakpoint_skip = scalar(u64)
 
     # VMX: see vmx/state fields below; the current VMCS lives in a host-side cache.
     vmx_operation = scalar(u8)
     """0 outside, 1 VMX root operation, 2 VMX non-root operation."""
     second_stage = scalar(u8)
     """1 where guest-physical addresses go through EPT."""
+    vmx_flags = array(u8, 6)
     vmxon_pointer = scalar(u64)
     vmcs_pointer = scalar(u64)
     """Guest-physical address of the current VMCS; all ones for none."""
@@ -461,3 +463,5 @@ class ProcessorState(State):
     virtual_apic_qualification = scalar(u16)
     apic_access_page = scalar(u64)
     """Host-physical page whose accesses are APIC accesses; all ones where that is not in force."""
+    vmx_words = array(u64, 16)
+    """Room for VMX's later state."""

@@ -86,14 +86,20 @@ def test_every_table_can_be_found_and_adds_up(hardware: Hardware, base: int) -> 
     ],
 )
 def test_fixed_description(offset: int, layout: str, value: object) -> None:
-    table = at(acpi_tables(Hardware(8 * MIB)), 0xE_0040)[b"FACP"]
+    table = at(acpi_tables(Hardware(8 * MIB, pci=True)), 0xE_0040)[b"FACP"]
     assert len(table) == 244
     found = struct.unpack_from(f"<{layout}", table, offset)
     assert found == (value if isinstance(value, tuple) else (value,))
 
 
+def test_without_pci_there_is_no_reset_register() -> None:
+    table = at(acpi_tables(Hardware(8 * MIB)), 0)[b"FACP"]
+    assert struct.unpack_from("<I", table, 112) == (0x025,)
+    assert table[116:129] == bytes(13)
+
+
 def test_a_wide_timer_is_announced() -> None:
-    table = at(acpi_tables(Hardware(8 * MIB, timer_bits=32)), 0)[b"FACP"]
+    table = at(acpi_tables(Hardware(8 * MIB, pci=True, timer_bits=32)), 0)[b"FACP"]
     assert struct.unpack_from("<I", table, 112) == (0x525,)
 
 

@@ -21,7 +21,8 @@ class ResetControlWord(Word, width=8):
 class ResetControl(Device, span=1, saves=("value",)):
     """Port 0xCF9: calls `reset` when bit 2 rises. ACPI names it as the reset register.
 
-    The port is a byte inside of PCI's 32-bit address register at 0xCF8, which only 32-bit accesses reach.
+    The port is a byte inside of PCI's 32-bit address register at 0xCF8, which only 32-bit accesses reach; without PCI such an
+    access would reset the machine, so that a machine without PCI has no such port either.
     """
 
     def __init__(self, reset: Callable[[], None]) -> None:

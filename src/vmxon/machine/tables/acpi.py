@@ -124,7 +124,7 @@ def _fixed_description(hardware: Hardware, facs: int, dsdt: int) -> bytes:
     """The FADT (§5.2.9 “Fixed ACPI Description Table”)."""
     events, control, timer, general = (hardware.power_ports + at for at in (0, 4, 8, 12))
     wbinvd, halt, sleep_button_absent, wide_timer, reset = 1, 1 << 2, 1 << 5, 1 << 8, 1 << 10
-    flags = wbinvd | halt | sleep_button_absent | reset | (wide_timer if hardware.timer_bits == 32 else 0)
+    flags = wbinvd | halt | sleep_button_absent | (wide_timer if hardware.timer_bits == 32 else 0) | (reset if hardware.pci else 0)
     legacy_devices, keyboard_controller = 1, 2
     no_c2, no_c3 = 101, 1001
     body = struct.pack("<IIBBHIBBBB", facs, dsdt, 0, 0, SCI, COMMAND_PORT, ACPI_ENABLE, ACPI_DISABLE, 0, 0)
@@ -133,7 +133,7 @@ def _fixed_description(hardware: Hardware, facs: int, dsdt: int) -> bytes:
     body += struct.pack("<HHHHBB", no_c2, no_c3, 0, 0, 0, 0)
     body += struct.pack("<BBB", 0, 0, 0x32)  # where the RTC keeps the century; it has no alarm by day or month
     body += struct.pack("<HBI", legacy_devices | keyboard_controller, 0, flags)
-    body += _register(RESET_PORT, 1) + struct.pack("<BHB", RESET_VALUE, 0, 0)
+    body += (_register(RESET_PORT, 1) if hardware.pci else bytes(12)) + struct.pack("<BHB", RESET_VALUE if hardware.pci else 0, 0, 0)
     body += struct.pack("<QQ", facs, dsdt)
     none = bytes(12)
     body += struct.pack("<BBBBQ", 1, 32, 0, 2, events) + none + _register(control, 2) + none + none
