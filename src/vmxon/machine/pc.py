@@ -58,6 +58,7 @@ class Pc:
     ) -> None:
         self.configuration = configuration = configuration or PcConfiguration()
         self.processor = Processor(configuration.model, configuration.memory_size)
+        self.processor.keep_translations(configuration.tlb)
         self.state = self.processor.state
         self.pace = configuration.pace
         self.kernel: BootImage | None = None
