@@ -126,7 +126,7 @@ def test_a_doubled_comma_belongs_to_the_file(
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        (["boot"], "boot needs --kernel: booting from a disk is not supported yet; see vmxon boot --help"),
+        (["boot"], "boot needs --kernel or --drive; see vmxon boot --help"),
         (["run", "kernel.x", "--kernel", "kernel.x"], "IMAGE and --kernel name the guest twice; see vmxon run --help"),
         (
             ["run", "--append", "quiet"],

@@ -57,13 +57,13 @@ class Rates(Word, width=8):
 
 
 class Cmos(Device, span=2):
-    """RTC and CMOS memory behind ports 0x70 and 0x71; `memory_size` is the machine's RAM in bytes."""
+    """RTC and CMOS memory behind ports 0x70 and 0x71; `memory_size` is the RAM below 4 GiB in bytes, `high_memory` the rest."""
 
     saves: ClassVar[tuple[str, ...]] = (
         "memory", "index", "nmi_masked", "base", "control", "rates", "flags", "seen", "timer",
     )  # fmt: skip
 
-    def __init__(self, clock: VirtualClock, interrupt: Signal, base: datetime, memory_size: int) -> None:
+    def __init__(self, clock: VirtualClock, interrupt: Signal, base: datetime, memory_size: int, high_memory: int = 0) -> None:
         self.clock = clock
         self.interrupt = interrupt
         self.base = int((base if base.tzinfo else base.replace(tzinfo=UTC)).timestamp()) * SECOND - clock.now
@@ -77,7 +77,7 @@ class Cmos(Device, span=2):
         self.seen = clock.now
         """The virtual time up to which `flags` is known."""
         self.timer = Timer(clock, self._update)
-        self._describe(memory_size)
+        self._describe(memory_size, high_memory)
 
     def connect(self, ports: PortSpace) -> None:
         """Attach at 0x70 and 0x71."""
@@ -92,7 +92,7 @@ class Cmos(Device, span=2):
         self.index, self.nmi_masked = 0, False
         self._update()
 
-    def _describe(self, memory_size: int) -> None:
+    def _describe(self, memory_size: int, high_memory: int) -> None:
         """Equipment, memory sizes and their checksum."""
         kib = max(memory_size // 1024, 0)
         base = min(kib, 640)
@@ -101,6 +101,7 @@ class Cmos(Device, span=2):
         self.memory[0x14] = 0x06  # coprocessor, PS/2 port
         for register, value in ((0x15, base), (0x17, extended), (0x30, extended), (0x34, above_16_mib)):
             self.memory[register : register + 2] = value.to_bytes(2, "little")
+        self.memory[0x5B:0x5E] = min(high_memory >> 16, 0xFF_FFFF).to_bytes(3, "little")
         self.memory[0x2E:0x30] = (sum(self.memory[0x10:0x2E]) & 0xFFFF).to_bytes(2, "big")
 
     # -- ports ---------------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""The block cache: decoded blocks keyed by physical address, RIP and code size."""
+"""The block cache: decoded blocks keyed by the place of their bytes, RIP and code size."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from vmxon.isa.record import Record
 from vmxon.microcode import inline, load, microcode, store, u8, u64
 from vmxon.processor.code_pages import BLOCK_SIZE, Block, line_mask, page_entry
 from vmxon.processor.exceptions import general_protection
-from vmxon.processor.memory import copy_in, fill, translate
-from vmxon.processor.paging import EXECUTE, READ, in_memory
+from vmxon.processor.memory import copy_bytes, fill, translate
+from vmxon.processor.memory_map import NOWHERE, TO_READ, place
+from vmxon.processor.paging import EXECUTE
 from vmxon.processor.segmentation import canonical
 from vmxon.processor.slots import apic_access
 from vmxon.processor.state import CodeSize, Segment
@@ -29,9 +30,9 @@ def jump_slot(cpu: Cpu, rip: int) -> int:
 
 
 @inline
-def table_slot(cpu: Cpu, physical: int, rip: int) -> int:
+def table_slot(cpu: Cpu, at: int, rip: int) -> int:
     """Host address of the head of a hash chain."""
-    hashed = (physical ^ (rip >> 12) ^ (physical >> 14)) & (TABLE_ENTRIES - 1)
+    hashed = (at ^ (rip >> 12) ^ (at >> 14)) & (TABLE_ENTRIES - 1)
     return cpu.block_table + (hashed << 3)
 
 
@@ -64,8 +65,8 @@ def bytes_to_limit(cpu: Cpu, rip: int) -> int:
 
 
 @microcode
-def fetch_physical(cpu: Cpu, linear: u64) -> u64:
-    """Host-physical address to fetch from; #PF, or a second-stage fault."""
+def fetch_place(cpu: Cpu, linear: u64) -> u64:
+    """The place to fetch from, NOWHERE outside memory; #PF, or a second-stage fault."""
     entry = slot_address(cpu, linear)
     if load(u64, entry + EXECUTE_TAG) == linear & ~u64(0xFFF) | cpu.tag_current:
         return linear + load(u64, entry + ADDEND) - cpu.memory
@@ -73,19 +74,20 @@ def fetch_physical(cpu: Cpu, linear: u64) -> u64:
     physical = page & ~u64(0xFFF) | linear & 0xFFF
     if page & ~u64(0xFFF) == cpu.apic_access_page:
         apic_access(cpu, linear, u64(1), u64(EXECUTE))
-    if in_memory(cpu, physical):
-        fill(cpu, linear, page, EXECUTE, cpu.tag_current)
-    return physical
+    at = place(cpu, physical, TO_READ)
+    if at != NOWHERE:
+        fill(cpu, linear, at & ~u64(0xFFF) | page & 0xFFF, EXECUTE, cpu.tag_current)
+    return at
 
 
 @microcode
-def find_block(cpu: Cpu, physical: u64, rip: u64) -> u64:
+def find_block(cpu: Cpu, at: u64, rip: u64) -> u64:
     """Host address of a block's first record, 0 where it is not decoded yet."""
     mode = block_mode(cpu)
-    pointer = load(u64, table_slot(cpu, physical, rip))
+    pointer = load(u64, table_slot(cpu, at, rip))
     while pointer != 0:
         block = Block(pointer)
-        if block.physical == physical and block.rip == rip and block.mode == mode:
+        if block.place == at and block.rip == rip and block.mode == mode:
             return pointer + BLOCK_SIZE
         pointer = block.next_in_table
     return u64(0)
@@ -99,7 +101,8 @@ def flush_blocks(cpu: Cpu) -> None:
         store(u64, cpu.block_table + index * 8, u64(0))
         index = index + 1
     page = u64(0)
-    while page < cpu.memory_size:
+    end = cpu.low_memory + cpu.high_memory + cpu.rom_size
+    while page < end:
         store(u64, page_entry(cpu, page), u64(0))
         store(u64, page_entry(cpu, page) + 8, u64(0))
         page = page + 0x1000
@@ -112,21 +115,21 @@ def flush_blocks(cpu: Cpu) -> None:
 
 
 @microcode
-def build_block(cpu: Cpu, physical: u64, rip: u64, linear: u64) -> u64:
+def build_block(cpu: Cpu, start: u64, rip: u64) -> u64:
     """Decode a block inside one page and the segment; gives its first record, or 0 where the first instruction does not fit."""
     if cpu.block_next + BLOCK_SIZE + (MAXIMUM_COUNT + 2) * RECORD_SIZE > cpu.block_end:
         flush_blocks(cpu)
     header = cpu.block_next
     first = header + BLOCK_SIZE
     record_address = first
-    room = u64(0x1000) - (physical & 0xFFF)
+    room = u64(0x1000) - (start & 0xFFF)
     if bytes_to_limit(cpu, rip) < room:
         room = bytes_to_limit(cpu, rip)
     at = u64(0)
     count = u64(0)
     flow = u64(0)
     while count < MAXIMUM_COUNT and at < room:
-        flow = decode(cpu, cpu.memory + physical + at, room - at, rip + at, record_address)
+        flow = decode(cpu, cpu.memory + start + at, room - at, rip + at, record_address)
         if flow == TRUNCATED:
             break
         record = Record(record_address)
@@ -146,21 +149,21 @@ def build_block(cpu: Cpu, physical: u64, rip: u64, linear: u64) -> u64:
     opening = Record(first)
     opening.count = u8(count)
     block = Block(header)
-    block.physical = physical
+    block.place = start
     block.rip = rip
     block.mode = block_mode(cpu)
     block.bytes = at
-    block.lines = line_mask(physical, at)
-    chain = table_slot(cpu, physical, rip)
+    block.lines = line_mask(start, at)
+    chain = table_slot(cpu, start, rip)
     block.next_in_table = load(u64, chain)
     store(u64, chain, header)
-    page = page_entry(cpu, physical)
+    page = page_entry(cpu, start)
     block.next_in_page = load(u64, page)
     store(u64, page, header)
     known = load(u64, page + 8)
     store(u64, page + 8, known | block.lines)
     if known == 0:
-        protect_page(cpu, physical)
+        protect_page(cpu, start)
     cpu.block_next = (record_address + 63) & ~u64(63)
     return first
 
@@ -179,9 +182,9 @@ def stop_record(cpu: Cpu, address: u64, rip: u64, count: u64) -> None:
 
 
 @microcode
-def protect_page(cpu: Cpu, physical: u64) -> None:
+def protect_page(cpu: Cpu, start: u64) -> None:
     """A page got its first code: no TLB entry may write to it behind our back."""
-    host = cpu.memory + (physical & ~u64(0xFFF))
+    host = cpu.memory + (start & ~u64(0xFFF))
     pointer = cpu.tlb_address
     end = pointer + 2048 * 32
     while pointer < end:
@@ -192,23 +195,20 @@ def protect_page(cpu: Cpu, physical: u64) -> None:
 
 
 @microcode
-def build_crossing(cpu: Cpu, physical: u64, rip: u64, linear: u64) -> u64:
+def build_crossing(cpu: Cpu, start: u64, rip: u64, linear: u64) -> u64:
     """One instruction across two pages: decoded from a copy of its bytes each time it runs; faults where the second page does.
 
     #GP(0) where it goes on beyond the limit of CS, or into addresses that are not canonical.
     """
-    room = u64(0x1000) - (physical & 0xFFF)
+    room = u64(0x1000) - (start & 0xFFF)
     if bytes_to_limit(cpu, rip) <= room or cpu.code_size == CodeSize.BITS64 and not canonical(cpu, linear + room):
         general_protection(cpu, 0)
     buffer = cpu.bounce_base
     cpu.bounce_next = u64(64)
-    if in_memory(cpu, physical):
-        copy_in(cpu, physical, buffer, room, READ)
-    else:
-        fill_ones(buffer, room)
-    second = fetch_physical(cpu, (linear + room) & cpu.linear_mask)
-    if in_memory(cpu, second):
-        copy_in(cpu, second, buffer + room, u64(16), READ)
+    copy_bytes(cpu.memory + start, buffer, room)
+    second = fetch_place(cpu, (linear + room) & cpu.linear_mask)
+    if second != NOWHERE:
+        copy_bytes(cpu.memory + second, buffer + room, u64(16))
     else:
         fill_ones(buffer + room, u64(16))
     first = cpu.crossing_record
@@ -225,7 +225,7 @@ def build_crossing(cpu: Cpu, physical: u64, rip: u64, linear: u64) -> u64:
 
 @microcode
 def build_outside(cpu: Cpu, rip: u64) -> u64:
-    """An instruction fetched from outside RAM reads as ones, which is no instruction."""
+    """An instruction fetched from outside memory reads as ones, which is no instruction."""
     buffer = cpu.bounce_base
     fill_ones(buffer, u64(16))
     first = cpu.crossing_record

@@ -10,7 +10,7 @@ from vmxon.engine.blocks import (
     build_given,
     build_outside,
     code_linear,
-    fetch_physical,
+    fetch_place,
     find_block,
     jump_slot,
     stop_record,
@@ -22,7 +22,7 @@ from vmxon.processor.events import record_event, service_events
 from vmxon.processor.exceptions import HARDWARE_EXCEPTION, general_protection
 from vmxon.processor.interrupts import deliver
 from vmxon.processor.memory import commit_stores
-from vmxon.processor.paging import in_memory
+from vmxon.processor.memory_map import NOWHERE
 from vmxon.processor.slots import second_stage_exit
 from vmxon.processor.state import CodeSize, FaultKind, HostRequest, Segment
 from vmxon.processor.state import ProcessorState as Cpu
@@ -105,17 +105,17 @@ def locate(cpu: Cpu) -> None:
             return
     check_limit(cpu, rip)
     linear = code_linear(cpu, rip)
-    physical = fetch_physical(cpu, linear)
-    if not in_memory(cpu, physical):
+    start = fetch_place(cpu, linear)
+    if start == NOWHERE:
         cpu.link_slot = u64(0)
         cpu.located = build_outside(cpu, rip)
         return
-    record = find_block(cpu, physical, rip)
+    record = find_block(cpu, start, rip)
     if record == 0:
-        record = build_block(cpu, physical, rip, linear)
+        record = build_block(cpu, start, rip)
     if record == 0:
         cpu.link_slot = u64(0)
-        cpu.located = build_crossing(cpu, physical, rip, linear)
+        cpu.located = build_crossing(cpu, start, rip, linear)
         return
     store(u64, slot, rip)
     store(u64, slot + 8, cpu.context)

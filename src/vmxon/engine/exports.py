@@ -21,10 +21,10 @@ from vmxon.vmx.check import first_broken
 
 
 @microcode
-def invalidate_range(cpu: Cpu, physical: u64, size: u64) -> None:
-    """Bytes of RAM are about to be written from outside the processor: drop decoded code there."""
-    at = physical
-    end = physical + size
+def invalidate_range(cpu: Cpu, first: u64, size: u64) -> None:
+    """Bytes from a place on are about to be written from outside the processor: drop decoded code there."""
+    at = first
+    end = first + size
     while at < end:
         room = u64(0x1000) - (at & 0xFFF)
         part = end - at

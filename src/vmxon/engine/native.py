@@ -5,16 +5,19 @@ from __future__ import annotations
 import ctypes
 import mmap
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import pairwise
 from typing import cast
 
 import llvmlite.binding as llvm
 
 from vmxon.engine.build import Image, obtain_group
 from vmxon.engine.compiler import target_machine
+from vmxon.engine.memory_layout import MemoryLayout
 from vmxon.engine.places import JUMP_ENTRIES, PSEUDO_HANDLERS, TABLE_ENTRIES, DecodeTables
 from vmxon.microcode.layout import Memory, member_offset
 from vmxon.processor.code_pages import PAGE_ENTRY
+from vmxon.processor.memory_map import HIGH, NOWHERE, TO_READ, TO_WRITE, WINDOWS, WINDOWS_SIZE
 from vmxon.processor.state import HostRequest, ProcessorState
 from vmxon.processor.tlb import TLB_OFFSET, TLB_SIZE
 from vmxon.vmx.state import VMX_MEMORY_SIZE
@@ -89,7 +92,7 @@ def _bind(address: int, parameters: list[int], results: int, can_fault: bool) ->
 class Arena:
     """One run of host memory: state, TLB, caches, decoded blocks, guest RAM; zero-filled, touched only where used."""
 
-    def __init__(self, memory_size: int, tables: int) -> None:
+    def __init__(self, store: int, tables: int) -> None:
         self.offsets: dict[str, int] = {}
         self.size = 0
         for name, size in (
@@ -103,16 +106,16 @@ class Arena:
             ("cpuid", PAGE),
             ("vmx_memory", VMX_MEMORY_SIZE),
             ("tables", tables),
-            ("memory_pages", (memory_size // PAGE + 1) * PAGE_ENTRY),
+            ("memory_pages", (store // PAGE + 1) * PAGE_ENTRY),
             ("blocks", BLOCK_ARENA),
-            ("memory", memory_size + PAGE),
+            ("memory", store + PAGE),
         ):
             self.offsets[name] = self.size
             self.size += (size + PAGE - 1) // PAGE * PAGE
         try:
             self.map = mmap.mmap(-1, self.size)
         except (OSError, OverflowError) as error:
-            raise MemoryError(f"{self.size:#x} bytes for a machine with {memory_size:#x} bytes of memory") from error
+            raise MemoryError(f"{self.size:#x} bytes for a machine with {store:#x} bytes of memory") from error
         self.view = memoryview(self.map)
         self.base = ctypes.addressof(ctypes.c_char.from_buffer(self.map))
 
@@ -129,21 +132,22 @@ class Arena:
 class Engine:
     """A processor's native half: its state, its memory, and the function that runs it."""
 
-    def __init__(self, library: Library, memory_size: int) -> None:
-        if memory_size % PAGE:
-            raise ValueError(f"memory size {memory_size:#x} is no multiple of 4096")
-        self.library, self.memory_size = library, memory_size
+    def __init__(self, library: Library, memory: int | MemoryLayout) -> None:
+        """`memory` is a layout, or the bytes of RAM from 0 on."""
+        self.layout = layout = memory if isinstance(memory, MemoryLayout) else MemoryLayout(memory)
+        self.library, self.memory_size = library, layout.memory
         image = library.image
         handlers = bytes(8 * (len(library.handlers) - PSEUDO_HANDLERS))
         tables = {"starts": image.starts, "candidates": image.candidates, "slots": image.slots, "handlers": handlers}
         room = DecodeTables.size + sum(len(t) + 64 for t in tables.values())
-        self.arena = Arena(memory_size, room)
-        self.memory = self.arena.part("memory", memory_size)
+        self.arena = Arena(layout.store, room)
+        self.store = self.arena.part("memory", layout.store)
+        self.memory = self.store[: layout.memory]
         self.vmx_memory = Memory(self.arena.part("vmx_memory", VMX_MEMORY_SIZE), self.arena.address("vmx_memory"))
         self.state = ProcessorState(Memory(self.arena.part("state", TLB_OFFSET), self.arena.base))
         self._halves = self.state.bound_memory.words[4]
         self._place_tables(tables, room)
-        self._point(memory_size)
+        self._point(layout)
         self.call("flush_blocks")
         self.call("invalidate_everything")
 
@@ -164,9 +168,14 @@ class Engine:
         addresses, at = self.library.handlers[PSEUDO_HANDLERS:], self._handlers_at
         self.arena.view[at : at + 8 * len(addresses)] = struct.pack(f"<{len(addresses)}Q", *addresses)
 
-    def _point(self, memory_size: int) -> None:
+    def _point(self, layout: MemoryLayout) -> None:
         state, arena = self.state, self.arena
-        state.memory, state.memory_size = arena.address("memory"), memory_size
+        state.memory = arena.address("memory")
+        state.low_memory, state.high_memory, state.rom_size = layout.low, layout.high, layout.rom
+        state.address_lines = NOWHERE
+        for number in range(len(state.windows)):
+            at = WINDOWS + PAGE * number
+            state.windows[number] = at | TO_READ | TO_WRITE if at < layout.low else 0
         state.memory_pages = arena.address("memory_pages")
         state.tlb_address = arena.address("tlb")
         state.jump_cache, state.block_table = arena.address("jump_cache"), arena.address("block_table")
@@ -197,15 +206,55 @@ class Engine:
         """Call an exported function on this processor; None where it faulted (state.fault_* says how)."""
         return self.library.functions[name](self.arena.base, *arguments)
 
+    def place(self, address: int, access: int) -> int:
+        """What processor/memory_map.py calls the place of a byte, the APIC page and A20 aside; NOWHERE outside memory."""
+        layout = self.layout
+        if address < layout.low and not 0 <= address - WINDOWS < WINDOWS_SIZE:
+            return address
+        if 0 <= address - WINDOWS < WINDOWS_SIZE:
+            row = self.state.windows[address - WINDOWS >> 12]
+            return row & -PAGE | address % PAGE if row & access == access else NOWHERE
+        if 0 <= address - HIGH < layout.high:
+            return address - HIGH + layout.low
+        if HIGH - layout.rom <= address < HIGH and not access & TO_WRITE:
+            return address - HIGH + layout.store
+        return NOWHERE
+
+    def _pieces(self, address: int, size: int, access: int) -> Iterator[tuple[int, int]]:
+        """Place and length of each part of an access that one place holds, NOWHERE for parts outside memory."""
+        layout, end = self.layout, address + size
+        edges = (WINDOWS, *range(WINDOWS + PAGE, WINDOWS + WINDOWS_SIZE + 1, PAGE), layout.low, HIGH - layout.rom, HIGH, HIGH + layout.high)
+        cuts = [address, *sorted({edge for edge in edges if address < edge < end}), end]
+        for first, last in pairwise(cuts):
+            yield self.place(first, access), last - first
+
+    def _plain(self, address: int, size: int) -> bool:
+        """All of it is RAM at its own address."""
+        end = address + size
+        return end <= self.layout.low and (end <= WINDOWS or address >= WINDOWS + WINDOWS_SIZE)
+
     def read_physical(self, address: int, size: int) -> bytes:
-        """Bytes of RAM; outside it, ones."""
-        end = min(address + size, self.memory_size)
-        inside = bytes(self.memory[address:end]) if address < end else b""
-        return inside + b"\xff" * (size - len(inside))
+        """Bytes of memory; outside it, ones."""
+        if self._plain(address, size):
+            return bytes(self.store[address : address + size])
+        return b"".join(
+            b"\xff" * length if at == NOWHERE else bytes(self.store[at : at + length])
+            for at, length in self._pieces(address, size, TO_READ)
+        )
 
     def write_physical(self, address: int, data: bytes) -> None:
         """Write RAM from outside the processor (loader, DMA, debugger); bytes outside it are lost."""
-        size = min(len(data), max(0, self.memory_size - address))
-        if size:
-            self.call("invalidate_range", address, size)
-            self.memory[address : address + size] = data[:size]
+        if self._plain(address, len(data)):
+            self.write_place(address, data)
+            return
+        done = 0
+        for at, length in self._pieces(address, len(data), TO_WRITE):
+            if at != NOWHERE:
+                self.write_place(at, data[done : done + length])
+            done += length
+
+    def write_place(self, at: int, data: bytes) -> None:
+        """Write bytes of the store, a ROM's too."""
+        if data:
+            self.call("invalidate_range", at, len(data))
+            self.store[at : at + len(data)] = data

@@ -51,6 +51,8 @@ class Sinks:
     """The guest asked for a reset (keyboard controller, ports 0x92 and 0xCF9, ACPI)."""
     power_off: Callable[[], None] = field(default=nothing, kw_only=True)
     """The guest turned the machine off."""
+    a20: Callable[[bool], None] = field(default=ignore, kw_only=True)
+    """The guest let address line 20 through, or held it low."""
 
 
 class Board:
@@ -68,8 +70,8 @@ class Board:
         for number, line in self.shared.items():
             lines[number] = line.input()
         self.pit = Pit8254(self.clock, lines[0])
-        self.keyboard = KeyboardController(self.clock, lines[1], reset=sinks.reset)
-        self.cmos = Cmos(self.clock, lines[8], configuration.base_time, len(memory))
+        self.keyboard = KeyboardController(self.clock, lines[1], set_a20=sinks.a20, reset=sinks.reset)
+        self.cmos = Cmos(self.clock, lines[8], configuration.base_time, configuration.layout.low, configuration.layout.high)
         self.vga = Vga(self.clock)
         serial = [*sinks.serial, *[ignore] * len(SERIAL_PORTS)]
         self.uarts = [Uart16550(serial[number], lines[SERIAL_IRQS[number]]) for number in range(configuration.serial_ports)]

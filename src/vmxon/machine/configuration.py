@@ -9,14 +9,14 @@ from enum import Enum
 from vmxon.arch.cpuid import Model
 from vmxon.arch.models import MAX
 from vmxon.devices.disk import AtaDrive
+from vmxon.engine.memory_layout import PAGE, MemoryLayout
 from vmxon.errors import ConfigurationError
 from vmxon.machine.loader.image import BootImage
 from vmxon.machine.pace import Pace
-from vmxon.machine.translations import parse_policy
 
 DRIVE_SLOTS = 4
 """Primary master and slave, secondary master and slave."""
-PAGE = 4096
+ROM_UNIT, LARGEST_ROM = 64 << 10, 16 << 20
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 """What the clock chip shows at virtual time 0 unless told otherwise: runs must be equal from day to day."""
 SERIAL_PORTS = (0x3F8, 0x2F8, 0x3E8, 0x2E8)
@@ -77,17 +77,26 @@ class PcConfiguration:
     """ACPI tables, power button, power-management timer."""
     base_time: datetime = EPOCH
     pace: Pace = field(default_factory=Pace)
-    tlb: str = "keep"
-    """Which translations the processor keeps of those that it may keep: keep, nothing, random or random:SEED."""
     no_reboot: bool = False
     """A reset ends the run instead."""
     triple_fault_resets: bool = False
     """As on hardware; otherwise a triple fault stops the machine and is explained."""
 
+    @property
+    def rom(self) -> bytes:
+        """The ROM's content; empty where there is none."""
+        return self.firmware if isinstance(self.firmware, bytes) else b""
+
+    @property
+    def layout(self) -> MemoryLayout:
+        """Where memory is."""
+        return MemoryLayout.of_pc(self.memory_size, len(self.rom))
+
     def __post_init__(self) -> None:
-        parse_policy(self.tlb)
         if self.memory_size <= 0 or self.memory_size % PAGE:
             raise ConfigurationError(f"{self.memory_size:#x} bytes of memory", expected="whole pages of 4096 bytes")
+        if len(self.rom) % ROM_UNIT or len(self.rom) > LARGEST_ROM:
+            raise ConfigurationError(f"a ROM of {len(self.rom):#x} bytes", expected="a multiple of 64 KiB, at most 16 MiB")
         if len(self.drives) > DRIVE_SLOTS:
             raise ConfigurationError(f"{len(self.drives)} drives", expected=f"at most {DRIVE_SLOTS}")
         if not 0 <= self.serial_ports <= len(SERIAL_PORTS):

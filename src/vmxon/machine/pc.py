@@ -19,6 +19,7 @@ from vmxon.machine.firmware.rom import RESET_VECTOR, SEGMENT
 from vmxon.machine.guest_history import GuestHistory
 from vmxon.machine.loader import BootImage
 from vmxon.machine.local_apic import ApicWires
+from vmxon.machine.memory_map import MemoryMap
 from vmxon.machine.modes import enter_flat_32, enter_real
 from vmxon.machine.processor import Processor
 from vmxon.machine.shutdown import triple_fault
@@ -57,8 +58,8 @@ class Pc:
         self, configuration: PcConfiguration | None = None, *, serial: Sequence[Sink] = (), debug_console: Sink = ignore
     ) -> None:
         self.configuration = configuration = configuration or PcConfiguration()
-        self.processor = Processor(configuration.model, configuration.memory_size)
-        self.processor.keep_translations(configuration.tlb)
+        self.processor = Processor(configuration.model, configuration.layout)
+        self.memory_map = MemoryMap(self.processor.engine, configuration.rom)
         self.state = self.processor.state
         self.pace = configuration.pace
         self.kernel: BootImage | None = None
@@ -67,7 +68,9 @@ class Pc:
         self.exit_value: int | None = None
         """The status that the guest chose through isa-debug-exit."""
         self.reset_wanted = False
-        sinks = Sinks(serial, debug_console, leave=self._leave, reset=self.want_reset, power_off=self.power_off)
+        sinks = Sinks(
+            serial, debug_console, leave=self._leave, reset=self.want_reset, power_off=self.power_off, a20=self.memory_map.set_a20
+        )
         self.board = Board(configuration, self.processor.engine.memory, sinks)
         self.apic = ApicWires(self.processor, self.board.clock, self.pace.time_of, self.board.pic.acknowledge)
         self.board.pic.output.connect(lambda level: self.apic.apic.set_pin(0, level))
@@ -109,6 +112,7 @@ class Pc:
         """RESET of processor and devices; memory keeps its content, and the kernel is loaded again."""
         self.reset_wanted = False
         self.processor.reset()
+        self.memory_map.reset()
         self.board.reset()
         self.apic.reset()
         self._initialize()
@@ -217,14 +221,19 @@ class Pc:
         self.write_memory(state.request_address, state.request_size, state.request_value)
 
     def read_memory(self, address: int, size: int) -> int:
-        """A load outside RAM: the APIC page, a device, or ones."""
-        return self.apic.read(address, size) if self.apic.claims(address) else self.board.memory_bus.read(address, size)
+        """A load that the processor could not make by itself: from the APIC page, a ROM, a device, or of ones."""
+        address &= self.state.address_lines
+        if self.apic.claims(address):
+            return self.apic.read(address, size)
+        value = self.memory_map.read(address, size)
+        return self.board.memory_bus.read(address, size) if value is None else value
 
     def write_memory(self, address: int, size: int, value: int) -> None:
-        """A store outside RAM."""
+        """A store that the processor could not make by itself."""
+        address &= self.state.address_lines
         if self.apic.claims(address):
             self.apic.write(address, size, value)
-        else:
+        elif not self.memory_map.write(address, size, value):
             self.board.memory_bus.write(address, size, value)
 
     def _halt(self) -> None:

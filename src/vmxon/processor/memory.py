@@ -11,6 +11,7 @@ from vmxon.microcode import fault, inline, load, microcode, store, u8, u16, u32,
 from vmxon.processor.breakpoints import page_is_watched, watch_data
 from vmxon.processor.code_pages import invalidate_code, lines_of, touches_code
 from vmxon.processor.exceptions import general_protection, stack_fault
+from vmxon.processor.memory_map import NOWHERE, TO_WRITE, place
 from vmxon.processor.paging import (
     EXECUTE,
     LARGE_1G,
@@ -20,7 +21,6 @@ from vmxon.processor.paging import (
     USER_LINEAR,
     WRITABLE_LINEAR,
     WRITE,
-    in_memory,
     walk,
 )
 from vmxon.processor.segmentation import canonical, segment_linear
@@ -32,7 +32,6 @@ from vmxon.processor.tlb import EXECUTE as EXECUTE_TAG
 from vmxon.processor.tlb import READ as READ_TAG
 from vmxon.processor.tlb import WRITE as WRITE_TAG
 from vmxon.processor.tlb_fast import tlb_field
-from vmxon.processor.tlb_pages import GLOBAL, note_global
 
 MODIFY = READ | WRITE
 APIC_WRITE = 1 << 16
@@ -115,7 +114,7 @@ def translate(cpu: Cpu, linear: u64, access: int, tag: u64, size: u64) -> u64:
     cpu.fault_address = linear
     kind = u64(access | 16) | found & (USER_LINEAR | WRITABLE_LINEAR | NO_EXECUTE_LINEAR) | (size - 1) << 16
     stage = second_stage_walk(cpu, found & ~u64(0xFFF) | linear & 0xFFF, kind)
-    return stage & ~u64(0xFFF) | stage & found & 7 | found & (LARGE_1G | LARGE_2M | GLOBAL)
+    return stage & ~u64(0xFFF) | stage & found & 7 | found & (LARGE_1G | LARGE_2M)
 
 
 @microcode
@@ -125,19 +124,20 @@ def at_physical(cpu: Cpu, linear: u64, translated: u64, size: u64, access: int, 
     physical = page | linear & 0xFFF
     if page == cpu.apic_access_page:
         return apic_register(cpu, linear, size, access)
-    if not in_memory(cpu, page):
+    at = place(cpu, physical, access)
+    if at == NOWHERE:
         return device_memory(cpu, physical, size, access)
-    pointer = cpu.memory + physical
+    pointer = cpu.memory + at
     if access & WRITE != 0:
-        if touches_code(cpu, physical, size):
+        if touches_code(cpu, at, size):
             if cpu.alone == 0:
                 cpu.fault_kind = u32(FaultKind.ALONE)
                 fault()
-            invalidate_code(cpu, physical, size)
-        if lines_of(cpu, physical) != 0 or translated & WRITE == 0:
+            invalidate_code(cpu, at, size)
+        if lines_of(cpu, at) != 0 or translated & WRITE == 0:
             # Only this write is allowed, not every one to the page.
             return pointer
-    fill(cpu, linear, translated, access, tag)
+    fill(cpu, linear, at & ~u64(0xFFF) | translated & 0xFFF, access, tag)
     return pointer
 
 
@@ -157,7 +157,7 @@ def apic_register(cpu: Cpu, linear: u64, size: u64, access: int) -> u64:
 
 @microcode
 def fill(cpu: Cpu, linear: u64, translated: u64, access: int, tag: u64) -> None:
-    """Enter a translation for this kind of access, unless a data breakpoint watches the page."""
+    """Enter a translation, which is a place | marks of `walk`, for this kind of access, unless a data breakpoint watches the page."""
     if access & EXECUTE == 0 and cpu.data_breakpoints != 0 and page_is_watched(cpu, linear):
         return
     entry = slot_address(cpu, linear)
@@ -170,7 +170,6 @@ def fill(cpu: Cpu, linear: u64, translated: u64, access: int, tag: u64) -> None:
         store(u64, entry + WRITE_TAG, ~u64(0))
         store(u64, entry + EXECUTE_TAG, ~u64(0))
         store(u64, entry + ADDEND, addend)
-        note_global(cpu, linear, translated)
     if access & EXECUTE != 0:
         store(u64, entry + EXECUTE_TAG, wanted)
     if access & READ != 0:
@@ -178,6 +177,7 @@ def fill(cpu: Cpu, linear: u64, translated: u64, access: int, tag: u64) -> None:
     if access & WRITE != 0:
         store(u64, entry + WRITE_TAG, wanted)
         if access & READ == 0 and translated & READ != 0:
+            # What is writable memory is readable memory.
             store(u64, entry + READ_TAG, wanted)
     if translated & LARGE_1G != 0:
         cpu.large_regions = ~u64(0)
@@ -217,15 +217,22 @@ def bounce(cpu: Cpu, size: int) -> int:
 def copy_in(cpu: Cpu, physical: u64, buffer: u64, size: u64, access: int) -> None:
     """Copy bytes of one page into a buffer; device memory is read through the latch."""
     source = u64(0)
-    if in_memory(cpu, physical):
-        source = cpu.memory + physical
+    at = place(cpu, physical, access)
+    if at != NOWHERE:
+        source = cpu.memory + at
     elif access & READ != 0:
         source = device_memory(cpu, physical, size, READ)
     else:
         return
+    copy_bytes(source, buffer, size)
+
+
+@microcode
+def copy_bytes(source: u64, target: u64, size: u64) -> None:
+    """Copy bytes between host addresses."""
     done = u64(0)
     while done < size:
-        store(u8, buffer + done, load(u8, source + done))
+        store(u8, target + done, load(u8, source + done))
         done = done + 1
 
 
@@ -310,12 +317,10 @@ def commit_stores(cpu: Cpu) -> bool:
             cpu.virtual_apic_written = u8(1)
             cpu.virtual_apic_offset = u16(physical & 0xFFF)
             cpu.attention = u8(1)
-        if in_memory(cpu, physical):
-            invalidate_code(cpu, physical, size)
-            done = u64(0)
-            while done < size:
-                store(u8, cpu.memory + physical + done, load(u8, source + done))
-                done = done + 1
+        at = place(cpu, physical, TO_WRITE)
+        if at != NOWHERE:
+            invalidate_code(cpu, at, size)
+            copy_bytes(source, cpu.memory + at, size)
         else:
             cpu.request = u32(HostRequest.MEMORY_WRITE)
             cpu.request_address = physical

@@ -5,11 +5,10 @@ from __future__ import annotations
 from vmxon.microcode import inline, load, microcode, store, u32, u64
 from vmxon.processor.code_pages import invalidate_code
 from vmxon.processor.exceptions import general_protection, page_fault
-from vmxon.processor.protection_keys import denied_by_key
+from vmxon.processor.memory_map import NOWHERE, TO_READ, TO_WRITE, place
 from vmxon.processor.slots import apic_access, second_stage_walk
 from vmxon.processor.state import ProcessorState as Cpu
 from vmxon.processor.tlb import SUPERVISOR, USER
-from vmxon.processor.tlb_pages import GLOBAL, PGE
 
 READ, WRITE, EXECUTE = 1, 2, 4
 """Kinds of access, and permissions in the low bits of what a walk gives."""
@@ -28,12 +27,6 @@ CR4_PSE, CR4_PAE, CR4_LA57, CR4_SMEP, CR4_SMAP = 1 << 4, 1 << 5, 1 << 12, 1 << 2
 EFER_NXE = 1 << 11
 
 
-@inline
-def in_memory(cpu: Cpu, physical: int) -> bool:
-    """Whether a host-physical address is RAM; the APIC page hides what RAM there may be below it."""
-    return physical < cpu.memory_size and physical & ~u64(0xFFF) != cpu.apic_page
-
-
 @microcode
 def read_entry(cpu: Cpu, physical: u64, linear: u64) -> u64:
     """A 64-bit paging entry at a guest-physical address; outside RAM it reads all ones."""
@@ -43,9 +36,10 @@ def read_entry(cpu: Cpu, physical: u64, linear: u64) -> u64:
         address = second_stage_walk(cpu, physical, u64(READ | WALK)) & ~u64(0xFFF) | physical & 0xFFF
         if address & ~u64(0xFFF) == cpu.apic_access_page:
             apic_access(cpu, linear, u64(8), u64(READ | WALK))
-    if not in_memory(cpu, address):
+    at = place(cpu, address, TO_READ)
+    if at == NOWHERE:
         return ~u64(0)
-    return load(u64, cpu.memory + address)
+    return load(u64, cpu.memory + at)
 
 
 @microcode
@@ -55,12 +49,13 @@ def mark_entry(cpu: Cpu, physical: u64, linear: u64, value: u64, wide: bool) -> 
     if cpu.second_stage != 0:
         cpu.fault_address = linear
         address = second_stage_walk(cpu, physical, u64(READ | WRITE | WALK)) & ~u64(0xFFF) | physical & 0xFFF
-    if in_memory(cpu, address):
-        invalidate_code(cpu, address, u64(8) if wide else u64(4))
+    at = place(cpu, address, TO_WRITE)
+    if at != NOWHERE:
+        invalidate_code(cpu, at, u64(8) if wide else u64(4))
         if wide:
-            store(u64, cpu.memory + address, value)
+            store(u64, cpu.memory + at, value)
         else:
-            store(u32, cpu.memory + address, u32(value))
+            store(u32, cpu.memory + at, u32(value))
 
 
 @inline
@@ -120,25 +115,20 @@ def walk(cpu: Cpu, linear: u64, access: u64, space: u64) -> u64:
             mark_entry(cpu, address, linear, entry | ACCESSED, True)
         table = entry & FRAME
         shift = shift - 9
-    denied = u32(0)
-    if cpu.tag_rights_now != 0:
-        denied = denied_by_key(cpu, access, space, rights, entry)
-    check_rights(cpu, linear, access, space, rights, blocked, denied)
+    check_rights(cpu, linear, access, space, rights, blocked)
     wanted = entry | ACCESSED
     if access & WRITE != 0:
         wanted = wanted | DIRTY
     if wanted != entry:
         mark_entry(cpu, address, linear, wanted, True)
     offset_mask = (u64(1) << shift) - 1
-    return leaf(cpu, entry & FRAME & ~offset_mask | linear & offset_mask & FRAME, wanted, shift, rights, blocked)
+    return leaf(entry & FRAME & ~offset_mask | linear & offset_mask & FRAME, wanted, shift, rights, blocked)
 
 
 @inline
-def leaf(cpu: Cpu, page: int, entry: int, shift: int, rights: int, blocked: int) -> int:
+def leaf(page: int, entry: int, shift: int, rights: int, blocked: int) -> int:
     """What a walk gives: page, marks, and WRITE where later writes need no dirty-bit update."""
     result = page | (READ | EXECUTE) | (rights & USER_PAGE) << 3 | (rights & WRITABLE) << 5 | blocked >> 56
-    if cpu.cr4 & PGE != 0:
-        result = result | entry & GLOBAL
     if entry & DIRTY != 0:
         result = result | WRITE
     if shift == 30:
@@ -149,8 +139,8 @@ def leaf(cpu: Cpu, page: int, entry: int, shift: int, rights: int, blocked: int)
 
 
 @microcode
-def check_rights(cpu: Cpu, linear: u64, access: u64, space: u64, rights: u64, blocked: u64, denied: u32) -> None:
-    """#PF where the access is not allowed (Vol. 3A §4.6 “Access Rights”); `denied` is the error-code bit of a protection key."""
+def check_rights(cpu: Cpu, linear: u64, access: u64, space: u64, rights: u64, blocked: u64) -> None:
+    """#PF where the access is not allowed (Vol. 3A §4.6 “Access Rights”)."""
     bad = False
     user_page = rights & USER_PAGE != 0
     if space == USER:
@@ -164,8 +154,8 @@ def check_rights(cpu: Cpu, linear: u64, access: u64, space: u64, rights: u64, bl
         bad = True
     if access & EXECUTE != 0 and blocked != 0:
         bad = True
-    if bad or denied != 0:
-        page_fault(cpu, linear, fault_code(cpu, access, space) | denied | 1)
+    if bad:
+        page_fault(cpu, linear, fault_code(cpu, access, space) | 1)
 
 
 @microcode
@@ -195,13 +185,13 @@ def walk_32(cpu: Cpu, linear: u64, access: u64, space: u64) -> u64:
             page_fault(cpu, linear, fault_code(cpu, access, space))
         rights = rights & entry
         page = entry & 0xFFFF_F000
-    check_rights(cpu, linear, access, space, rights, u64(0), u32(0))
+    check_rights(cpu, linear, access, space, rights, u64(0))
     wanted = entry | ACCESSED
     if access & WRITE != 0:
         wanted = wanted | DIRTY
     if wanted != entry:
         mark_entry(cpu, address, linear, wanted, False)
-    return leaf(cpu, page, wanted, shift, rights, u64(0))
+    return leaf(page, wanted, shift, rights, u64(0))
 
 
 @microcode
@@ -210,9 +200,10 @@ def read_pdpte(cpu: Cpu, physical: u64) -> u64:
     address = physical
     if cpu.second_stage != 0:
         address = second_stage_walk(cpu, physical, u64(READ)) & ~u64(0xFFF) | physical & 0xFFF
-    if not in_memory(cpu, address):
+    at = place(cpu, address, TO_READ)
+    if at == NOWHERE:
         return ~u64(0)
-    return load(u64, cpu.memory + address)
+    return load(u64, cpu.memory + at)
 
 
 @microcode

@@ -18,6 +18,10 @@ class Segment(IntEnum):
     """What SS is in 64-bit mode."""
 
 
+WINDOW_PAGES = 96
+"""Pages from 640 KiB to 1 MiB."""
+
+
 class SegmentState(State):
     """A segment register with its hidden part (Vol. 3A §3.4.3 “Segment Registers”)."""
 
@@ -87,10 +91,6 @@ class HostRequest(IntEnum):
     """The handlers of an instruction's group are not loaded yet; the engine answers this itself."""
 
 
-GUEST_MAPPINGS = 128
-"""Places for guest-physical mappings, see processor/guest_physical.py; a power of two."""
-
-
 class CodeSize(IntEnum):
     """Default operand and address size of the running code."""
 
@@ -147,10 +147,6 @@ class ProcessorState(State):
     """1 where RFLAGS.TF (or the monitor trap flag) wants a stop after each instruction."""
     alone = scalar(u8)
     """1 while one instruction runs as a block of its own."""
-    alone_next = scalar(u8)
-    """1 where the next instruction must run so (it has device reads in the latch)."""
-    exit_interruptible = scalar(u8)
-    a20_mask_off = scalar(u8)
     segment_rules = scalar(u8)
     """What selectors and hidden parts mean: `SegmentRules` of processor/segmentation.py."""
 
@@ -186,7 +182,6 @@ class ProcessorState(State):
     """1 while the interrupt controller asserts INTR."""
     nmi_pending = scalar(u8)
     init_pending = scalar(u8)
-    smi_pending = scalar(u8)
     acknowledged = scalar(u8)
     """1 when acknowledged_vector holds the answer to HostRequest.ACKNOWLEDGE."""
     acknowledged_vector = scalar(u8)
@@ -276,13 +271,8 @@ class ProcessorState(State):
     bios_sign_id = scalar(u64)
     spec_ctrl = scalar(u64)
     xss = scalar(u64)
-    pkru = scalar(u64)
-    """Rights of the protection keys of user pages; bits 31:0."""
-    pkrs = scalar(u64)
-    """IA32_PKRS, the same for supervisor pages."""
     xcr0 = scalar(u64)
     tsc_deadline = scalar(u64)
-    msr_spare = array(u64, 16)
     msr_cells = array(u64, 64)
     """MSRs without a member of their own, placed by processor/msr_storage.py."""
     msr_absent = array(u64, 4)
@@ -326,14 +316,19 @@ class ProcessorState(State):
 
     # Guest memory.
     memory = scalar(u64)
-    """Host address of guest-physical address 0."""
-    memory_size = scalar(u64)
-    """Bytes of RAM from guest-physical 0."""
+    """Host address of the store, see processor/memory_map.py."""
+    low_memory = scalar(u64)
+    """Bytes of RAM below the hole that ends at 4 GiB."""
+    high_memory = scalar(u64)
+    """Bytes of RAM from 4 GiB on."""
+    rom_size = scalar(u64)
+    """Bytes of the firmware's ROM, which ends at 4 GiB."""
+    windows = array(u64, WINDOW_PAGES)
+    """For each page from 640 KiB to 1 MiB its place | what may be done there."""
+    address_lines = scalar(u64)
+    """All ones, or without bit 20 where A20 is held low."""
     memory_pages = scalar(u64)
-    """Host address of the page table of attributes: for each 4-KiB page a u64 head of its code blocks and a u64 of code lines."""
-    hole_first = scalar(u64)
-    """First address of the hole in low RAM (0xA0000) that goes to devices or ROM; equal to hole_end where there is none."""
-    hole_end = scalar(u64)
+    """Host address of the table of pages: for each 4 KiB of the store a u64 head of its code blocks and a u64 of code lines."""
     bounce_base = scalar(u64)
     """Host address of the bounce buffers for accesses that cross pages or go to devices."""
     bounce_size = scalar(u64)
@@ -371,22 +366,11 @@ class ProcessorState(State):
     tag_keys = array(u64, 64)
     tag_values = array(u64, 64)
     tag_vpids = array(u64, 64)
-    tag_rights = array(u64, 64)
-    """The protection-key rights under which each was filled: PKRU, and IA32_PKRS in the high half."""
-    tag_rights_now = scalar(u64)
-    """The same for the present space."""
-    tag_global = array(u64, 32)
-    """One bit for each TLB entry: it is of a global page."""
     tag_victim = scalar(u64)
     tag_count = scalar(u64)
     """How many of the tables' places were ever used since they were cleared; the others are free."""
     tlb_policy = scalar(u64)
-    """`TlbPolicy`."""
-    tlb_random = scalar(u64)
-    """The generator behind `TlbPolicy.RANDOM`; never 0."""
-    guest_pages = array(u64, GUEST_MAPPINGS)
-    guest_roots = array(u64, GUEST_MAPPINGS)
-    guest_mappings = array(u64, GUEST_MAPPINGS)
+    """0 keep what may be kept, 1 keep nothing across every chance to flush."""
 
     # Engine.
     jump_cache = scalar(u64)
@@ -417,20 +401,15 @@ class ProcessorState(State):
     """Host address of the handler that a dropped block starts with."""
     stop_handler = scalar(u64)
     """Host address of the handler that ends a block which has no branch."""
-    undefined_handler = scalar(u64)
-    missing_handler = scalar(u64)
     handlers = scalar(u64)
     """Host address of the table of handlers."""
     breakpoints = array(u64, 16)
-    breakpoint_count = scalar(u64)
-    breakpoint_skip = scalar(u64)
 
     # VMX: see vmx/state fields below; the current VMCS lives in a host-side cache.
     vmx_operation = scalar(u8)
     """0 outside, 1 VMX root operation, 2 VMX non-root operation."""
     second_stage = scalar(u8)
     """1 where guest-physical addresses go through EPT."""
-    vmx_flags = array(u8, 6)
     vmxon_pointer = scalar(u64)
     vmcs_pointer = scalar(u64)
     """Guest-physical address of the current VMCS; all ones for none."""
@@ -482,5 +461,3 @@ class ProcessorState(State):
     virtual_apic_qualification = scalar(u16)
     apic_access_page = scalar(u64)
     """Host-physical page whose accesses are APIC accesses; all ones where that is not in force."""
-    vmx_words = array(u64, 16)
-    """Room for VMX's later state."""

@@ -1,10 +1,10 @@
-"""Structures at physical addresses: VMCS regions, bitmaps, MSR areas, EPT tables; outside RAM they read as ones."""
+"""Structures at physical addresses: VMCS regions, bitmaps, MSR areas, EPT tables; outside memory they read as ones."""
 
 from __future__ import annotations
 
 from vmxon.microcode import IntType, inline, load, microcode, store, u64
 from vmxon.processor.code_pages import invalidate_code
-from vmxon.processor.paging import in_memory
+from vmxon.processor.memory_map import NOWHERE, TO_READ, TO_WRITE, place
 from vmxon.processor.state import ProcessorState as Cpu
 
 
@@ -12,8 +12,9 @@ from vmxon.processor.state import ProcessorState as Cpu
 def read_physical(cpu: Cpu, kind: IntType, address: int) -> int:
     """A naturally aligned integer of (static) type `kind` at a physical address."""
     value = kind(~u64(0))
-    if in_memory(cpu, address):
-        value = load(kind, cpu.memory + address)
+    at = place(cpu, address, TO_READ)
+    if at != NOWHERE:
+        value = load(kind, cpu.memory + at)
     return value
 
 
@@ -25,10 +26,11 @@ def read_quad(cpu: Cpu, address: u64) -> u64:
 
 @inline
 def write_physical(cpu: Cpu, kind: IntType, address: int, value: int) -> None:
-    """Write a naturally aligned integer; outside RAM nothing happens."""
-    if in_memory(cpu, address):
-        invalidate_code(cpu, address, u64(kind.bytes))
-        store(kind, cpu.memory + address, value)
+    """Write a naturally aligned integer; outside memory nothing happens."""
+    at = place(cpu, address, TO_WRITE)
+    if at != NOWHERE:
+        invalidate_code(cpu, at, u64(kind.bytes))
+        store(kind, cpu.memory + at, value)
 
 
 @microcode

@@ -11,7 +11,7 @@ from itertools import groupby
 from vmxon.microcode import load, microcode, store, u32, u64
 from vmxon.microcode.layout import member_offset
 from vmxon.processor.code_pages import invalidate_code
-from vmxon.processor.paging import in_memory
+from vmxon.processor.memory_map import NOWHERE, TO_WRITE, place
 from vmxon.processor.state import ProcessorState as Cpu
 from vmxon.vmx.fields import SLOTS
 from vmxon.vmx.physical import read_physical, read_quad, write_physical
@@ -103,9 +103,10 @@ def write_back(cpu: Cpu, pointer: u64) -> None:
     """Write launch state and fields to the region and free the slot."""
     cache = VmcsCache(pointer)
     region = cache.region & ~u64(1)
-    if in_memory(cpu, region):
-        invalidate_code(cpu, region, u64(PAGE))
-        target = cpu.memory + region
+    at = place(cpu, region, TO_WRITE)
+    if at != NOWHERE:
+        invalidate_code(cpu, at, u64(PAGE))
+        target = cpu.memory + at
         store(u64, target + LAUNCH_STATE, cache.launched)
         done = u64(0)
         while done < 8 * FIELDS:

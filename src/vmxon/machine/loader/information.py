@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from vmxon.arch.bits import Word, flag
+from vmxon.engine.memory_layout import MemoryLayout
 from vmxon.machine.loader.image import MemoryWrite, Module
 
 INFORMATION = 0x1_0000
@@ -51,8 +52,8 @@ def memory_map(memory_size: int) -> Iterator[MemoryRange]:
     yield MemoryRange(0, min(CONVENTIONAL_END, memory_size), AVAILABLE)
     yield MemoryRange(CONVENTIONAL_END, 0xA_0000, RESERVED)
     yield MemoryRange(ROM, LOWEST, RESERVED)
-    if memory_size > LOWEST:
-        yield MemoryRange(LOWEST, memory_size, AVAILABLE)
+    for start, end in MemoryLayout.of_pc(memory_size).usable()[1:]:
+        yield MemoryRange(start, end, AVAILABLE)
 
 
 def build_information(address: int, memory_size: int, command_line: str, modules: Sequence[tuple[Module, MemoryWrite]]) -> bytes:
@@ -76,7 +77,7 @@ def build_information(address: int, memory_size: int, command_line: str, modules
     flags = InformationFlags.make(memory=1, command_line=1, modules=1, memory_map=1, loader_name=1)
     words = [0] * 22
     words[0] = int(flags)
-    words[1], words[2] = min(memory_size, 0xA_0000) // KIB, min(max(0, memory_size - LOWEST) // KIB, MOST)
+    words[1], words[2] = min(memory_size, 0xA_0000) // KIB, min(max(0, MemoryLayout.of_pc(memory_size).low - LOWEST) // KIB, MOST)
     words[1] = min(words[1], CONVENTIONAL_END // KIB)
     words[4] = line
     words[5], words[6] = len(modules), address + table if modules else 0

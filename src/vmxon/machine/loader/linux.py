@@ -8,6 +8,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator, Sequence
 
+from vmxon.engine.memory_layout import MemoryLayout
 from vmxon.errors import ImageError
 from vmxon.machine.loader.elf import is_elf, load_elf
 from vmxon.machine.loader.image import BootImage, MemoryWrite, Module
@@ -73,7 +74,7 @@ def load_bzimage(
     writes = [MemoryWrite(KERNEL, kernel, len(kernel)), *_command(command_line, name, COMMAND_LINE)]
     if modules:
         (highest,) = struct.unpack_from("<I", image, 0x22C)
-        disk = _ram_disk(modules, name, KERNEL + size, min(memory_size, highest + 1))
+        disk = _ram_disk(modules, name, KERNEL + size, min(MemoryLayout.of_pc(memory_size).low, highest + 1))
         writes.append(disk)
         struct.pack_into("<II", page, 0x218, disk.address, disk.size)
     writes.append(MemoryWrite(ZERO_PAGE, bytes(page), PAGE))
@@ -131,7 +132,7 @@ def load_pvh(
     map_at = modules_at + 256
     descriptor = b""
     if modules:
-        disk = _ram_disk(modules, name, max(write.end for write in writes), memory_size)
+        disk = _ram_disk(modules, name, max(write.end for write in writes), MemoryLayout.of_pc(memory_size).low)
         writes.append(disk)
         descriptor = MODULE.pack(disk.address, disk.size, 0, 0)
     start = START.pack(START_MAGIC, 1, 0, bool(modules), modules_at, COMMAND_LINE, root_pointer, map_at, len(rows), 0)

@@ -13,7 +13,7 @@ from vmxon.machine.firmware.call import Call
 from vmxon.machine.firmware.memory import BiosMemory, Ports, linear
 from vmxon.machine.firmware.services.video_modes import CURSOR_SHAPE, MODES, PAGES, VideoModes
 
-TEXT = 0xB8000
+TEXT, TEXT_BYTES = 0xB8000, 0x8000
 BELL, BACKSPACE, LINE_FEED, RETURN = 0x07, 0x08, 0x0A, 0x0D
 CURSOR_START, START_HIGH, CURSOR_HIGH = 0x0A, 0x0C, 0x0E
 BLANK = 0x20
@@ -79,7 +79,7 @@ class VideoServices:
 
     def _cell(self, page: int, row: int, column: int) -> int:
         """Address of a cell."""
-        return TEXT + (page % PAGES * self.memory.word(Bda.PAGE_BYTES) + (row * self.columns + column) * 2) % 0x8000
+        return TEXT + (page % PAGES * self.memory.word(Bda.PAGE_BYTES) + (row * self.columns + column) * 2) % TEXT_BYTES
 
     def _cursor(self, page: int) -> tuple[int, int]:
         word = self.memory.word(Bda.CURSORS + 2 * (page % PAGES))
@@ -144,9 +144,11 @@ class VideoServices:
             self._put_cell(start + 2 * place, call.al, attribute)
 
     def _put_cell(self, address: int, character: int, attribute: int | None) -> None:
-        if address + 2 > TEXT + 0x8000:
-            return
-        self.memory.write(address, bytes((character,)) if attribute is None else bytes((character, attribute)))
+        self._store(address, bytes((character,)) if attribute is None else bytes((character, attribute)))
+
+    def _store(self, address: int, data: bytes) -> None:
+        """Write cells, none beyond the end of text memory, whatever the data area says."""
+        self.memory.write(address, data[: TEXT + TEXT_BYTES - address])
 
     def _type(self, page: int, character: int, attribute: int | None = None) -> None:
         """One character as a teletype would."""
@@ -204,7 +206,7 @@ class VideoServices:
         else:
             moved = [blank] * -lines + rows[:lines]
         for row, data in enumerate(moved, top):
-            self.memory.write(self._cell(page, row, left), data)
+            self._store(self._cell(page, row, left), data)
 
     # What is there.
     def _combination(self, call: Call) -> None:
