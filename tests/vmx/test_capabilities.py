@@ -109,12 +109,14 @@ def test_max_allows_exactly_what_the_engine_implements() -> None:
         "save IA32_EFER",
         "load IA32_EFER",
         "save VMX-preemption timer value",
+        "load PKRS",
     }
     assert may_be_one(MAX, 0x484, Entry) == {
         "load debug controls",
         "IA-32e mode guest",
         "load IA32_PAT",
         "load IA32_EFER",
+        "load PKRS",
     }
     assert capability_msrs(MAX)[0x491] == 1
     assert not {0x492, 0x493} & set(capability_msrs(MAX))

@@ -247,52 +247,6 @@ def test_injection_that_violates_comes_again(bench):
     assert (bench.reason, bench[F.GUEST_RIP]) == (R.HLT, 0x1A300)
 
 
-# Invalidation: what a missing INVEPT or INVVPID shows
-
-
-def remap(bench, invalidate, *controls, policy=0):
-    """Value that a guest loads after its page was remapped between two entries."""
-    bench.state.tlb_policy = policy
-    bench.engine.write_physical(TARGET, struct.pack("<Q", 1))
-    bench.engine.write_physical(0x300000, struct.pack("<Q", 2))
-    bench.entry(PD + 8, OTHER | ALL)
-    bench.entry(OTHER, TARGET | ALL | WB)
-    code = f"mov rbx, {TARGET:#x}\nmov rax, [rbx]\nvmcall\nmov rax, [rbx]\nvmcall"
-    assert bench.run(code, *controls, VPID=7) == R.VMCALL
-    assert bench.state.gpr[0] == 1
-    bench.entry(OTHER, 0x300000 | ALL | WB)
-    bench[F.GUEST_RIP] += 3
-    rbx = bench.state.gpr[3]
-    bench.engine.write_physical(0x20200, struct.pack("<2Q", *invalidate[2]))
-    if invalidate[0]:
-        bench.state.activity = 0
-        bench.state.gpr[1] = invalidate[1]
-        assert bench.steps(f"{invalidate[0]} rcx, [0x20200]") & 0x41 == 0
-    bench.state.gpr[3] = rbx
-    bench.launch("vmresume")
-    return bench.state.gpr[0]
-
-
-VPID = SecondaryProcessorBased.enable_vpid
-
-
-@pytest.mark.parametrize(
-    ("invalidate", "controls", "policy", "value"),
-    [
-        (("", 0, (0, 0)), (VPID,), 0, 1),
-        (("", 0, (0, 0)), (VPID,), 1, 2),
-        (("invept", 1, (EPTP, 0)), (VPID,), 0, 2),
-        (("invept", 1, (0x5001E, 0)), (VPID,), 0, 1),
-        (("invept", 2, (0, 0)), (VPID,), 0, 2),
-        (("invvpid", 1, (8, 0)), (VPID,), 0, 1),
-        (("invvpid", 1, (7, 0)), (VPID,), 0, 2),
-        (("invvpid", 2, (0, 0)), (VPID,), 0, 2),
-    ],
-)
-def test_stale_translations_live_until_they_are_invalidated(bench, invalidate, controls, policy, value):
-    assert remap(bench, invalidate, *controls, policy=policy) == value
-
-
 # Unrestricted guests and EPTP switching
 
 

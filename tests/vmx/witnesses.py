@@ -115,7 +115,7 @@ breaks("apic_timer.rdtsc", having(APIC_TIMER, PrimaryProcessorBased.rdtsc_exitin
 breaks("apic_timer.vector", APIC_TIMER, {F.VIRTUAL_TIMER_VECTOR: 0x100})
 
 breaks("exit.must_be_one", LONG, {EXIT: PrimaryExit.host_address_space_size.mask}, REAL)
-breaks("exit.may_be_one", LONG, {EXIT: LONG[EXIT] | PrimaryExit.load_pkrs.mask}, REAL)
+breaks("exit.may_be_one", LONG, {EXIT: LONG[EXIT] | PrimaryExit.clear_rtit_ctl.mask}, REAL)
 breaks("secondary_exit.may_be_one", having(LONG, SecondaryExit.load_fred), None, LIMITED)
 breaks("save_preemption_timer.needs_timer", having(LONG, PrimaryExit.save_preemption_timer))
 for name in ("EXIT_MSR_STORE", "EXIT_MSR_LOAD", "ENTRY_MSR_LOAD"):
@@ -125,7 +125,7 @@ for name in ("EXIT_MSR_STORE", "EXIT_MSR_LOAD", "ENTRY_MSR_LOAD"):
     breaks(f"{name.lower()}.end", LONG, {count: 2, address: BEYOND - 16})
 
 breaks("entry.must_be_one", LONG, {ENTRY: Entry.ia32e_mode_guest.mask}, REAL)
-breaks("entry.may_be_one", LONG, {ENTRY: LONG[ENTRY] | Entry.load_pkrs.mask}, REAL)
+breaks("entry.may_be_one", LONG, {ENTRY: LONG[ENTRY] | Entry.load_rtit_ctl.mask}, REAL)
 EVENT, CODE, LENGTH = (
     F.VM_ENTRY_INTERRUPTION_INFORMATION,
     F.VM_ENTRY_EXCEPTION_ERROR_CODE,

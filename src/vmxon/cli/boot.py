@@ -48,6 +48,7 @@ def start(options: BootOptions) -> int:
         memory_size=machine.memory,
         drives=tuple(drives),
         kernel=image,
+        tlb=machine.tlb,
         firmware=Firmware.OWN if image is None else Firmware.NONE,
     )
     pc = Pc(configuration, serial=(console.serial,), debug_console=console.debug_console)

@@ -12,6 +12,7 @@ from functools import wraps
 import click
 
 from vmxon.cli.images import Drive, DriveRequest, DriveType, place_drives
+from vmxon.errors import ConfigurationError
 
 KIB = 1024
 UNITS = {"K": KIB, "M": KIB**2, "G": KIB**3}
@@ -71,6 +72,21 @@ class MemorySize(Size):
         return size
 
 
+class TlbRule(click.ParamType[str]):
+    """Which translations the processor keeps, as `Processor.keep_translations` takes it."""
+
+    name = "policy"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        from vmxon.machine.translations import parse_policy
+
+        try:
+            parse_policy(str(value))
+        except ConfigurationError as error:
+            self.fail(str(error), param, ctx)
+        return str(value)
+
+
 @dataclass(frozen=True, slots=True)
 class MachineOptions:
     """The machine to build, where its console is, and how its run is limited and reported."""
@@ -83,6 +99,8 @@ class MachineOptions:
     timeout: float | None = None
     """Seconds of wall-clock time; None is no limit."""
     json: bool = False
+    tlb: str = "keep"
+    """Which translations the processor keeps of those that it may keep."""
 
 
 PROGRAM_OPTIONS = (
@@ -118,6 +136,13 @@ MACHINE_OPTIONS = (
         help="What the terminal shows: the serial port, port 0xE9, or, alone, the VGA text screen drawn live. "
         "Repeatable.  [default: serial and e9]",
     ),
+    click.option(
+        "--tlb",
+        type=TlbRule(),
+        default="keep",
+        show_default=True,
+        help="Translations that the processor keeps of those that it may keep: keep all, nothing, random or random:SEED.",
+    ),
     click.option("--timeout", type=Seconds(), help="Stop after this much time, with status 124."),
     click.option("--json", "as_json", is_flag=True, help="Report as JSON on stdout; the console goes to stderr."),
 )
@@ -136,6 +161,7 @@ def machine_options(function: Callable[..., int]) -> Callable[..., int]:
         drives: tuple[DriveRequest, ...],
         memory: int,
         model: str,
+        tlb: str,
         consoles: tuple[str, ...],
         timeout: float | None,
         as_json: bool,
@@ -148,6 +174,7 @@ def machine_options(function: Callable[..., int]) -> Callable[..., int]:
             consoles=_consoles(consoles),
             timeout=timeout,
             json=as_json,
+            tlb=tlb,
         )
         return function(machine=machine, **others)
 

@@ -55,6 +55,7 @@ def start(options: RunOptions) -> int:
         drives=drives,
         paging=PagingMode(options.paging),
     )
+    guest.root.processor.keep_translations(machine.tlb)
     guest.interactive = sys.stdin.isatty()
     history = record_hints(guest.root.processor, sys.stderr) if options.hints else None
     guest.root.history = history
@@ -107,7 +108,7 @@ def command(
         from vmxon.cli.several import start as start_several
 
         if any((kernel, modules, append, machine.drives, machine.json, hints, paging != "ept")):
-            raise click.UsageError("several guests take --memory, --model and --timeout, and no other option")
+            raise click.UsageError("several guests take --memory, --model, --tlb and --timeout, and no other option")
         if guests is not None and len(images) > 1:
             raise click.UsageError("--guests repeats one IMAGE")
         return start_several(images if guests is None else [*images, None][:1] * guests, machine)

@@ -47,6 +47,7 @@ def start(images: Sequence[str | None], machine: MachineOptions) -> int:
     from vmxon.hypervisor.hypervisor import Hypervisor
 
     hypervisor = Hypervisor((machine.memory + machine.memory // 256 + (4 << 20)) // 4096 * 4096 * len(images) + ROOM, machine.model)
+    hypervisor.host.root.processor.keep_translations(machine.tlb)
     for number, image in enumerate(images, 1):
         guest = hypervisor.create(machine.memory, f"{number}")
         guest.load(bundled_guest() if image is None else image)

@@ -11,7 +11,6 @@ SPECULATION = "the machine does not speculate, so IA32_SPEC_CTRL does not exist"
 USER_INTERRUPTS = "no model has user interrupts"
 BRANCH_RECORDS = "no model has architectural last-branch records"
 BOUNDS = "no model has MPX"
-KEYS = "no model has protection keys for supervisor pages"
 NO_TERTIARY = "none of its controls is offered"
 
 REASONS: dict[str, str] = {
@@ -46,7 +45,6 @@ REASONS: dict[str, str] = {
     "exit.clear_lbr_ctl": BRANCH_RECORDS,
     "exit.clear_uinv": USER_INTERRUPTS,
     "exit.load_cet_state": CET,
-    "exit.load_pkrs": KEYS,
     "exit.save_perf_global_ctl": COUNTERS,
     "exit.activate_secondary": NO_TERTIARY,
     "secondary_exit.save_fred": FRED,
@@ -62,7 +60,6 @@ REASONS: dict[str, str] = {
     "entry.load_uinv": USER_INTERRUPTS,
     "entry.load_cet_state": CET,
     "entry.load_lbr_ctl": BRANCH_RECORDS,
-    "entry.load_pkrs": KEYS,
     "entry.load_fred": FRED,
     "entry.load_spec_ctrl": SPECULATION,
     "entry.allow_seam_telemetry": "there is no SEAM",
@@ -73,9 +70,11 @@ REASONS: dict[str, str] = {
 
 CHOICES: tuple[str, ...] = (
     (
-        "INVVPID of one address, and INVVPID that may retain global translations, forget everything of the VPID: the manual lets a"
-        " processor forget more than it is asked to."
+        "Translations that may be kept are kept (`--tlb keep`), however long, but for what the 2,048 entries of the TLB and 128 mappings"
+        " of EPT alone push out; a change of armed data breakpoints ends them all. `--tlb nothing` and `--tlb random` choose otherwise."
     ),
+    "INVVPID and INVLPG end no mapping of EPT alone: after a change of EPT only INVEPT helps, with VPID and without.",
+    "VM exits save IA32_PKRS where the processor supports its load by VM entries, whatever the controls say.",
     (
         "VM-instruction error 6 is never reported: a VMCS that stays active over VMXOFF and VMXON keeps its launch state, and VMRESUME"
         " after a new VMPTRLD accepts it."

@@ -14,7 +14,8 @@ from vmxon.processor.memory import readable
 from vmxon.processor.segmentation import canonical
 from vmxon.processor.slots import Intercept, intercept, intercept_with_information
 from vmxon.processor.state import ProcessorState as Cpu
-from vmxon.processor.tlb import drop_pcid, invalidate_all, invalidate_page, select_space
+from vmxon.processor.tlb import invalidate_all, select_class, select_space
+from vmxon.processor.tlb_pages import EVERY_PCID, forget_but_globals, forget_page, invalidate_page
 
 ONE_ADDRESS, ONE_CONTEXT, ALL_CONTEXTS, ALL_BUT_GLOBAL = range(4)
 """Types of INVPCID."""
@@ -65,15 +66,20 @@ def forget_contexts(cpu: Cpu, kind: u64, pcid: u64, linear: u64) -> None:
     """The four types of INVPCID and their #GP(0)."""
     if kind > ALL_BUT_GLOBAL:
         general_protection(cpu, 0)
-    if kind == ALL_CONTEXTS or kind == ALL_BUT_GLOBAL:
+    if kind == ALL_CONTEXTS:
         invalidate_all(cpu)
+        return
+    if kind == ALL_BUT_GLOBAL:
+        forget_but_globals(cpu, cpu.vpid, u64(EVERY_PCID))
+        select_space(cpu)
         return
     if pcid >> 12 != 0 or (cpu.cr4 & Cr4.pcide.mask == 0 and pcid != 0):
         general_protection(cpu, 0)
     if kind == ONE_CONTEXT:
-        drop_pcid(cpu, pcid)
+        forget_but_globals(cpu, cpu.vpid, pcid)
         select_space(cpu)
     else:
         if not canonical(cpu, linear):
             general_protection(cpu, 0)
-        invalidate_page(cpu, linear)
+        forget_page(cpu, linear, cpu.vpid, pcid)
+        select_class(cpu)

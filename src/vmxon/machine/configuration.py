@@ -13,6 +13,7 @@ from vmxon.engine.memory_layout import PAGE, MemoryLayout
 from vmxon.errors import ConfigurationError
 from vmxon.machine.loader.image import BootImage
 from vmxon.machine.pace import Pace
+from vmxon.machine.translations import parse_policy
 
 DRIVE_SLOTS = 4
 """Primary master and slave, secondary master and slave."""
@@ -77,6 +78,8 @@ class PcConfiguration:
     """ACPI tables, power button, power-management timer."""
     base_time: datetime = EPOCH
     pace: Pace = field(default_factory=Pace)
+    tlb: str = "keep"
+    """Which translations the processor keeps of those that it may keep: keep, nothing, random or random:SEED."""
     no_reboot: bool = False
     """A reset ends the run instead."""
     triple_fault_resets: bool = False
@@ -93,6 +96,7 @@ class PcConfiguration:
         return MemoryLayout.of_pc(self.memory_size, len(self.rom))
 
     def __post_init__(self) -> None:
+        parse_policy(self.tlb)
         if self.memory_size <= 0 or self.memory_size % PAGE:
             raise ConfigurationError(f"{self.memory_size:#x} bytes of memory", expected="whole pages of 4096 bytes")
         if len(self.rom) % ROM_UNIT or len(self.rom) > LARGEST_ROM:

@@ -60,6 +60,7 @@ class Pc:
         self.configuration = configuration = configuration or PcConfiguration()
         self.processor = Processor(configuration.model, configuration.layout)
         self.memory_map = MemoryMap(self.processor.engine, configuration.rom)
+        self.processor.keep_translations(configuration.tlb)
         self.state = self.processor.state
         self.pace = configuration.pace
         self.kernel: BootImage | None = None

@@ -13,11 +13,13 @@ from vmxon.engine.build import Image, Progress, obtain
 from vmxon.engine.memory_layout import MemoryLayout
 from vmxon.engine.native import Engine, Library
 from vmxon.machine.modes import reset
+from vmxon.machine.translations import parse_policy
 from vmxon.microcode.layout import member_offset
 from vmxon.processor.apic import NO_PAGE
 from vmxon.processor.msr_storage import reset_msrs
 from vmxon.processor.state import CodeSize, HostRequest, ProcessorState, Segment
 from vmxon.processor.time import MULTIPLIER_FRACTION
+from vmxon.processor.tlb_policy import generator
 from vmxon.vmx.model import describe_vmx, reset_vmx
 
 INSTRUCTIONS, GRANTED, BUDGET, IDLE = (
@@ -52,6 +54,7 @@ class Processor:
         self.state: ProcessorState = self.engine.state
         self._words, self._halves = (self.state.bound_memory.words[size] for size in (8, 4))
         self._describe()
+        self.keep_translations("keep")
         self.reset()
 
     @property
@@ -76,6 +79,15 @@ class Processor:
             part[24 * index : 24 * index + 24] = struct.pack("<6I", leaf, subleaf, *registers)
         state.cpuid_table, state.cpuid_count = self.engine.arena.address("cpuid"), len(rows)
         describe_vmx(state, self.engine.vmx_memory, model)
+
+    def keep_translations(self, policy: str) -> None:
+        """Which translations it keeps of those that it may keep: `keep` all, `nothing`, `random` or `random:SEED`.
+
+        Raises:
+            ConfigurationError: no such policy.
+        """
+        self.state.tlb_policy, seed = parse_policy(policy)
+        self.state.tlb_random = generator(seed)
 
     def reset(self) -> None:
         """RESET; only time goes on."""

@@ -395,12 +395,15 @@ class RootProcessor(SystemInstructions):
             raise KeyError(str(outcome))
 
 
-def bare_processor(memory: str | int = "16M", model: str = "max", *, hints: bool = False) -> RootProcessor:
-    """A processor after RESET in 64-bit mode, with identity page tables in its own memory, no devices, and `history` if `hints`.
+def bare_processor(memory: str | int = "16M", model: str = "max", *, hints: bool = False, tlb: str = "keep") -> RootProcessor:
+    """A processor after RESET in 64-bit mode, with identity page tables in its own memory, no devices, and `history` if `hints`;
+    `tlb` says which translations it keeps: keep, nothing, random or random:SEED.
 
     Raises:
-        ConfigurationError: no such model, or too little memory.
+        ConfigurationError: no such model or TLB policy, or too little memory.
     """
     if model not in MODELS:
         raise ConfigurationError(f"no processor model {model!r}", expected=", ".join(MODELS))
-    return RootProcessor(Processor(MODELS[model], parse_size(memory)), hints=hints)
+    processor = Processor(MODELS[model], parse_size(memory))
+    processor.keep_translations(tlb)
+    return RootProcessor(processor, hints=hints)

@@ -17,7 +17,8 @@ from vmxon.processor.segmentation import LONG, refresh_mode
 from vmxon.processor.slots import cr_fixed_check
 from vmxon.processor.state import CodeSize, Segment
 from vmxon.processor.state import ProcessorState as Cpu
-from vmxon.processor.tlb import invalidate_all, invalidate_space
+from vmxon.processor.tlb import invalidate_all
+from vmxon.processor.tlb_pages import invalidate_space
 
 KEEP_TRANSLATIONS = 1 << 63
 """Bit of the operand of MOV to CR3 where CR4.PCIDE = 1; never stored."""

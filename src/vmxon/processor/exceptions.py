@@ -8,6 +8,8 @@ from vmxon.arch.exceptions import Vector
 from vmxon.microcode import fault, inline, microcode, u8, u32, u64
 from vmxon.processor.state import FaultKind
 from vmxon.processor.state import ProcessorState as Cpu
+from vmxon.processor.tlb import refresh_context
+from vmxon.processor.tlb_pages import forget_faulting
 
 HARDWARE_EXCEPTION = 3
 
@@ -96,7 +98,9 @@ def simd_error(cpu: Cpu) -> NoReturn:
 
 @microcode
 def page_fault(cpu: Cpu, linear: u64, code: u32) -> NoReturn:
-    """#PF(code); CR2 is loaded when it is delivered, not when a VM exit takes it."""
+    """#PF(code); CR2 is loaded when it is delivered, not when a VM exit takes it. The translation that faulted is forgotten."""
+    forget_faulting(cpu, linear)
+    refresh_context(cpu)
     cpu.fault_address = linear
     raise_with_code(cpu, u32(Vector.PF), code)
 

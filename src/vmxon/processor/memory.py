@@ -32,6 +32,7 @@ from vmxon.processor.tlb import EXECUTE as EXECUTE_TAG
 from vmxon.processor.tlb import READ as READ_TAG
 from vmxon.processor.tlb import WRITE as WRITE_TAG
 from vmxon.processor.tlb_fast import tlb_field
+from vmxon.processor.tlb_pages import GLOBAL, note_global
 
 MODIFY = READ | WRITE
 APIC_WRITE = 1 << 16
@@ -114,7 +115,7 @@ def translate(cpu: Cpu, linear: u64, access: int, tag: u64, size: u64) -> u64:
     cpu.fault_address = linear
     kind = u64(access | 16) | found & (USER_LINEAR | WRITABLE_LINEAR | NO_EXECUTE_LINEAR) | (size - 1) << 16
     stage = second_stage_walk(cpu, found & ~u64(0xFFF) | linear & 0xFFF, kind)
-    return stage & ~u64(0xFFF) | stage & found & 7 | found & (LARGE_1G | LARGE_2M)
+    return stage & ~u64(0xFFF) | stage & found & 7 | found & (LARGE_1G | LARGE_2M | GLOBAL)
 
 
 @microcode
@@ -170,6 +171,7 @@ def fill(cpu: Cpu, linear: u64, translated: u64, access: int, tag: u64) -> None:
         store(u64, entry + WRITE_TAG, ~u64(0))
         store(u64, entry + EXECUTE_TAG, ~u64(0))
         store(u64, entry + ADDEND, addend)
+        note_global(cpu, linear, translated)
     if access & EXECUTE != 0:
         store(u64, entry + EXECUTE_TAG, wanted)
     if access & READ != 0:

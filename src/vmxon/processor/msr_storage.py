@@ -34,6 +34,7 @@ NAMED: dict[int, Place] = {
     0x277: ("pat", 0),
     0x2FF: ("mtrr_def_type", 0),
     0x6E0: ("tsc_deadline", 0),
+    0x6E1: ("pkrs", 0),
     0xDA0: ("xss", 0),
     0xC000_0080: ("efer", 0),
     0xC000_0081: ("star", 0),

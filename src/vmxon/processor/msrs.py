@@ -17,9 +17,10 @@ from vmxon.processor.slots import tsc_offset, vmx_msr_read
 from vmxon.processor.state import ProcessorState as Cpu
 from vmxon.processor.state import Segment
 from vmxon.processor.time import read_tsc, write_tsc
+from vmxon.processor.tlb import select_space
 
 TSC, APIC_BASE, EFER, FS_BASE, GS_BASE = 0x10, 0x1B, 0xC000_0080, 0xC000_0100, 0xC000_0101
-TSC_ADJUST, TSC_DEADLINE = 0x3B, 0x6E0
+TSC_ADJUST, TSC_DEADLINE, PKRS = 0x3B, 0x6E0, 0x6E1
 FIRST_VMX, LAST_VMX = 0x480, 0x493
 ALL = (1 << 64) - 1
 MEMORY_TYPES, PAT_TYPES = 0b0111_0011, 0b1111_0011
@@ -134,6 +135,8 @@ def write_row(cpu: Cpu, row: Msr, value: int) -> None:
         write_apic_base(cpu, value)
     elif row.storage in (Storage.CELL, Storage.REGISTER):
         write_place(cpu, PLACES[row.address], value)
+    if row.address == PKRS:
+        select_space(cpu)
     if row.address in (TSC, TSC_ADJUST, TSC_DEADLINE):
         tell_apic(cpu, row.address, value)
 

@@ -6,9 +6,11 @@ from vmxon.microcode import inline, load, microcode, store, u32, u64
 from vmxon.processor.code_pages import invalidate_code
 from vmxon.processor.exceptions import general_protection, page_fault
 from vmxon.processor.memory_map import NOWHERE, TO_READ, TO_WRITE, place
+from vmxon.processor.protection_keys import denied_by_key
 from vmxon.processor.slots import apic_access, second_stage_walk
 from vmxon.processor.state import ProcessorState as Cpu
 from vmxon.processor.tlb import SUPERVISOR, USER
+from vmxon.processor.tlb_pages import GLOBAL, PGE
 
 READ, WRITE, EXECUTE = 1, 2, 4
 """Kinds of access, and permissions in the low bits of what a walk gives."""
@@ -115,20 +117,25 @@ def walk(cpu: Cpu, linear: u64, access: u64, space: u64) -> u64:
             mark_entry(cpu, address, linear, entry | ACCESSED, True)
         table = entry & FRAME
         shift = shift - 9
-    check_rights(cpu, linear, access, space, rights, blocked)
+    denied = u32(0)
+    if cpu.tag_rights_now != 0:
+        denied = denied_by_key(cpu, access, space, rights, entry)
+    check_rights(cpu, linear, access, space, rights, blocked, denied)
     wanted = entry | ACCESSED
     if access & WRITE != 0:
         wanted = wanted | DIRTY
     if wanted != entry:
         mark_entry(cpu, address, linear, wanted, True)
     offset_mask = (u64(1) << shift) - 1
-    return leaf(entry & FRAME & ~offset_mask | linear & offset_mask & FRAME, wanted, shift, rights, blocked)
+    return leaf(cpu, entry & FRAME & ~offset_mask | linear & offset_mask & FRAME, wanted, shift, rights, blocked)
 
 
 @inline
-def leaf(page: int, entry: int, shift: int, rights: int, blocked: int) -> int:
+def leaf(cpu: Cpu, page: int, entry: int, shift: int, rights: int, blocked: int) -> int:
     """What a walk gives: page, marks, and WRITE where later writes need no dirty-bit update."""
     result = page | (READ | EXECUTE) | (rights & USER_PAGE) << 3 | (rights & WRITABLE) << 5 | blocked >> 56
+    if cpu.cr4 & PGE != 0:
+        result = result | entry & GLOBAL
     if entry & DIRTY != 0:
         result = result | WRITE
     if shift == 30:
@@ -139,8 +146,8 @@ def leaf(page: int, entry: int, shift: int, rights: int, blocked: int) -> int:
 
 
 @microcode
-def check_rights(cpu: Cpu, linear: u64, access: u64, space: u64, rights: u64, blocked: u64) -> None:
-    """#PF where the access is not allowed (Vol. 3A §4.6 “Access Rights”)."""
+def check_rights(cpu: Cpu, linear: u64, access: u64, space: u64, rights: u64, blocked: u64, denied: u32) -> None:
+    """#PF where the access is not allowed (Vol. 3A §4.6 “Access Rights”); `denied` is the error-code bit of a protection key."""
     bad = False
     user_page = rights & USER_PAGE != 0
     if space == USER:
@@ -154,8 +161,8 @@ def check_rights(cpu: Cpu, linear: u64, access: u64, space: u64, rights: u64, bl
         bad = True
     if access & EXECUTE != 0 and blocked != 0:
         bad = True
-    if bad:
-        page_fault(cpu, linear, fault_code(cpu, access, space) | 1)
+    if bad or denied != 0:
+        page_fault(cpu, linear, fault_code(cpu, access, space) | denied | 1)
 
 
 @microcode
@@ -185,13 +192,13 @@ def walk_32(cpu: Cpu, linear: u64, access: u64, space: u64) -> u64:
             page_fault(cpu, linear, fault_code(cpu, access, space))
         rights = rights & entry
         page = entry & 0xFFFF_F000
-    check_rights(cpu, linear, access, space, rights, u64(0))
+    check_rights(cpu, linear, access, space, rights, u64(0), u32(0))
     wanted = entry | ACCESSED
     if access & WRITE != 0:
         wanted = wanted | DIRTY
     if wanted != entry:
         mark_entry(cpu, address, linear, wanted, False)
-    return leaf(page, wanted, shift, rights, u64(0))
+    return leaf(cpu, page, wanted, shift, rights, u64(0))
 
 
 @microcode

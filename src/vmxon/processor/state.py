@@ -91,6 +91,10 @@ class HostRequest(IntEnum):
     """The handlers of an instruction's group are not loaded yet; the engine answers this itself."""
 
 
+GUEST_MAPPINGS = 128
+"""Places for guest-physical mappings, see processor/guest_physical.py; a power of two."""
+
+
 class CodeSize(IntEnum):
     """Default operand and address size of the running code."""
 
@@ -271,6 +275,10 @@ class ProcessorState(State):
     bios_sign_id = scalar(u64)
     spec_ctrl = scalar(u64)
     xss = scalar(u64)
+    pkru = scalar(u64)
+    """Rights of the protection keys of user pages; bits 31:0."""
+    pkrs = scalar(u64)
+    """IA32_PKRS, the same for supervisor pages."""
     xcr0 = scalar(u64)
     tsc_deadline = scalar(u64)
     msr_cells = array(u64, 64)
@@ -366,11 +374,22 @@ class ProcessorState(State):
     tag_keys = array(u64, 64)
     tag_values = array(u64, 64)
     tag_vpids = array(u64, 64)
+    tag_rights = array(u64, 64)
+    """The protection-key rights under which each was filled: PKRU, and IA32_PKRS in the high half."""
+    tag_rights_now = scalar(u64)
+    """The same for the present space."""
+    tag_global = array(u64, 32)
+    """One bit for each TLB entry: it is of a global page."""
     tag_victim = scalar(u64)
     tag_count = scalar(u64)
     """How many of the tables' places were ever used since they were cleared; the others are free."""
     tlb_policy = scalar(u64)
-    """0 keep what may be kept, 1 keep nothing across every chance to flush."""
+    """`TlbPolicy`."""
+    tlb_random = scalar(u64)
+    """The generator behind `TlbPolicy.RANDOM`; never 0."""
+    guest_pages = array(u64, GUEST_MAPPINGS)
+    guest_roots = array(u64, GUEST_MAPPINGS)
+    guest_mappings = array(u64, GUEST_MAPPINGS)
 
     # Engine.
     jump_cache = scalar(u64)

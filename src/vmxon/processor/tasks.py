@@ -40,7 +40,7 @@ from vmxon.processor.state import FaultKind, Segment
 from vmxon.processor.state import ProcessorState as Cpu
 from vmxon.processor.task_segments import load_task_segments, set_unloaded_segments
 from vmxon.processor.time import ticks
-from vmxon.processor.tlb import invalidate_space
+from vmxon.processor.tlb_pages import invalidate_space
 
 RSP = 4
 WIDE_TSS = 8

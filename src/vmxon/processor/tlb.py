@@ -1,4 +1,4 @@
-"""The software TLB's address spaces: each (VPID, EPT root, PCID) has four numbers, one for each class of access.
+"""The software TLB's address spaces: each (VPID, EPT root, PCID, key rights) has four numbers, one for each class of access.
 
 An entry's tags are a linear page with the number of its space in the low 12 bits, so that a flush takes fresh numbers and touches no
 entry. Numbers run out after a thousand flushes; then the table is cleared.
@@ -6,9 +6,11 @@ entry. Numbers run out after a thousand flushes; then the table is cleared.
 
 from __future__ import annotations
 
-from vmxon.microcode import inline, load, microcode, store, u64
-from vmxon.processor.state import CodeSize, Segment
+from vmxon.microcode import inline, microcode, store, u64
+from vmxon.processor.guest_physical import EPT_ROOT, forget_mappings, forget_mappings_of
+from vmxon.processor.state import GUEST_MAPPINGS, CodeSize, Segment
 from vmxon.processor.state import ProcessorState as Cpu
+from vmxon.processor.tlb_policy import TlbPolicy, next_random
 
 TLB_OFFSET = 0x4000
 """Byte offset of the entries from the start of the processor's state."""
@@ -21,11 +23,14 @@ USER, SUPERVISOR, SUPERVISOR_AC = 0, 1, 2
 """Classes of access; the last one is a supervisor whose RFLAGS.AC overrides SMAP."""
 LAST_NUMBER = 4092
 SPACES = 64
-PCIDE, AC = 1 << 17, 1 << 18
+PCIDE, AC, PKE, PKS = 1 << 17, 1 << 18, 1 << 22, 1 << 24
 
 # Keys of spaces: PCID in bits 63:52, EPT root in 51:12.
 IN_USE, SECOND_STAGE = 1, 2
-EPT_ROOT = 0x000F_FFFF_FFFF_F000
+EVICTED = 16
+"""Entries that go at a chance under `TlbPolicy.RANDOM`, and one chance in eight takes everything."""
+STRIDE = 127
+"""Distance of those entries: coprime to the size of the table."""
 
 
 @inline
@@ -49,10 +54,11 @@ def select_space(cpu: Cpu) -> None:
     if cpu.second_stage != 0:
         key = key | (cpu.ept_pointer & EPT_ROOT) | SECOND_STAGE
     cpu.tag_key = key
+    cpu.tag_rights_now = key_rights(cpu)
     base = u64(0)
     index = u64(0)
     while index < cpu.tag_count:
-        if cpu.tag_keys[index] == key and cpu.tag_vpids[index] == cpu.vpid:
+        if is_present(cpu, index, key):
             base = cpu.tag_values[index]
             break
         index = index + 1
@@ -62,9 +68,29 @@ def select_space(cpu: Cpu) -> None:
     select_class(cpu)
 
 
+@inline
+def key_rights(cpu: Cpu) -> int:
+    """The protection-key rights in force (Vol. 3A §4.6.2 “Protection Keys”)."""
+    rights = u64(0)
+    if cpu.long_mode != 0 and cpu.cr4 & (PKE | PKS) != 0:
+        if cpu.cr4 & PKE != 0:
+            rights = cpu.pkru
+        if cpu.cr4 & PKS != 0:
+            rights = rights | cpu.pkrs << 32
+    return rights
+
+
+@inline
+def is_present(cpu: Cpu, index: int, key: int) -> bool:
+    """The place is that of the space `key` under the present VPID and rights."""
+    return cpu.tag_keys[index] == key and cpu.tag_vpids[index] == cpu.vpid and cpu.tag_rights[index] == cpu.tag_rights_now
+
+
 @microcode
 def select_class(cpu: Cpu) -> None:
-    """Recompute what depends on privilege, AC and code size only."""
+    """Recompute what depends on privilege, AC and code size only; a chance to forget translations."""
+    if cpu.tlb_policy != TlbPolicy.KEEP:
+        forget_by_policy(cpu)
     access = u64(USER)
     if cpu.cpl != 3:
         access = u64(SUPERVISOR_AC) if cpu.rflags_other & AC != 0 else u64(SUPERVISOR)
@@ -77,6 +103,12 @@ def select_class(cpu: Cpu) -> None:
             cpu.context_base = code.base
             cpu.context_limit = u64(code.limit)
             cpu.jump_generation = cpu.jump_generation + 1
+    refresh_context(cpu)
+
+
+@inline
+def refresh_context(cpu: Cpu) -> None:
+    """The key of the jump cache follows the space and the generation."""
     cpu.context = cpu.tag_current | u64(cpu.code_size) << 12 | cpu.jump_generation << 16
 
 
@@ -91,7 +123,7 @@ def fresh_space(cpu: Cpu, key: u64) -> u64:
     free = u64(SPACES)
     while index < cpu.tag_count:
         known = cpu.tag_keys[index]
-        if known == key and cpu.tag_vpids[index] == cpu.vpid:
+        if is_present(cpu, index, key):
             free = index
             break
         if known == 0 and free == SPACES:
@@ -105,6 +137,7 @@ def fresh_space(cpu: Cpu, key: u64) -> u64:
         cpu.tag_victim = cpu.tag_victim + 1
     cpu.tag_keys[free] = key
     cpu.tag_vpids[free] = cpu.vpid
+    cpu.tag_rights[free] = cpu.tag_rights_now
     cpu.tag_values[free] = base
     return base
 
@@ -115,18 +148,56 @@ def clear(cpu: Cpu) -> None:
     pointer = cpu.tlb_address
     end = pointer + TLB_SIZE
     while pointer < end:
-        store(u64, pointer + READ, ~u64(0))
-        store(u64, pointer + WRITE, ~u64(0))
-        store(u64, pointer + EXECUTE, ~u64(0))
+        empty_entry(pointer)
         pointer = pointer + 32
-    index = u64(0)
-    while index < cpu.tag_count:
-        cpu.tag_keys[index] = u64(0)
-        index = index + 1
+    forget_spaces(cpu)
     cpu.tag_count = u64(0)
     cpu.tag_next = u64(4)
     cpu.large_regions = u64(0)
     cpu.jump_generation = cpu.jump_generation + 1
+
+
+@microcode
+def forget_spaces(cpu: Cpu) -> None:
+    """Forget every translation of every space; the caller selects the space again."""
+    index = u64(0)
+    while index < cpu.tag_count:
+        cpu.tag_keys[index] = u64(0)
+        index = index + 1
+
+
+@microcode
+def forget_by_policy(cpu: Cpu) -> None:
+    """A chance to forget: everything, or what the generator says."""
+    if cpu.tlb_policy == TlbPolicy.RANDOM:
+        chance = next_random(cpu)
+        if chance & 7 != 0:
+            evict(cpu, chance >> 8)
+            return
+    forget_spaces(cpu)
+    forget_mappings(cpu)
+    cpu.tag_base = fresh_space(cpu, cpu.tag_key)
+
+
+@microcode
+def evict(cpu: Cpu, chance: u64) -> None:
+    """Empty some entries, and as many places of guest-physical mappings."""
+    number = chance
+    left = u64(EVICTED)
+    while left != 0:
+        empty_entry(cpu.tlb_address + (number & (TLB_ENTRIES - 1)) * 32)
+        cpu.guest_pages[number & (GUEST_MAPPINGS - 1)] = u64(0)
+        number = number + STRIDE
+        left = left - 1
+    cpu.jump_generation = cpu.jump_generation + 1
+
+
+@inline
+def empty_entry(entry: int) -> None:
+    """No translation any more."""
+    store(u64, entry + READ, ~u64(0))
+    store(u64, entry + WRITE, ~u64(0))
+    store(u64, entry + EXECUTE, ~u64(0))
 
 
 @microcode
@@ -149,6 +220,7 @@ def drop_vpid(cpu: Cpu, vpid: u64) -> None:
 @microcode
 def drop_ept(cpu: Cpu, ept_pointer: u64) -> None:
     """Forget all translations that came through an EPT root (INVEPT single-context); the caller selects the space again."""
+    forget_mappings_of(cpu, ept_pointer)
     index = u64(0)
     while index < cpu.tag_count:
         key = cpu.tag_keys[index]
@@ -160,6 +232,7 @@ def drop_ept(cpu: Cpu, ept_pointer: u64) -> None:
 @microcode
 def drop_second_stage(cpu: Cpu) -> None:
     """Forget all translations that came through any EPT root (INVEPT all-context); the caller selects the space again."""
+    forget_mappings(cpu)
     index = u64(0)
     while index < cpu.tag_count:
         if cpu.tag_keys[index] & SECOND_STAGE != 0:
@@ -168,60 +241,8 @@ def drop_second_stage(cpu: Cpu) -> None:
 
 
 @microcode
-def drop_pcid(cpu: Cpu, pcid: u64) -> None:
-    """Forget the translations of one PCID of the present VPID (INVPCID single-context); the caller selects the space again."""
-    index = u64(0)
-    while index < cpu.tag_count:
-        if cpu.tag_vpids[index] == cpu.vpid and cpu.tag_keys[index] >> 52 == pcid:
-            cpu.tag_keys[index] = u64(0)
-        index = index + 1
-
-
-@microcode
-def invalidate_space(cpu: Cpu) -> None:
-    """Forget the translations of the present space: MOV to CR3 (Vol. 3A §4.10.4.1 “Operations that Invalidate …”)."""
-    fresh_space(cpu, cpu.tag_key)
-    select_space(cpu)
-
-
-@microcode
 def invalidate_everything(cpu: Cpu) -> None:
     """Forget all translations of all VPIDs and EPT roots."""
     clear(cpu)
+    forget_mappings(cpu)
     select_space(cpu)
-
-
-@microcode
-def invalidate_page(cpu: Cpu, linear: u64) -> None:
-    """Forget every translation of one linear page, under any PCID and as a global page (INVLPG)."""
-    cpu.jump_generation = cpu.jump_generation + 1
-    if cpu.large_regions >> ((linear >> 21) & 63) & 1 != 0:
-        invalidate_region(cpu, linear)
-    else:
-        drop_entry(cpu, slot_address(cpu, linear), linear >> 12, u64(12))
-    select_class(cpu)
-
-
-@microcode
-def invalidate_region(cpu: Cpu, linear: u64) -> None:
-    """Forget every entry that a large page over `linear` may have filled: 4 MiB around it, 1 GiB where such pages were used."""
-    shift = u64(22)
-    if cpu.large_regions + 1 == 0:
-        shift = u64(30)
-    pointer = cpu.tlb_address
-    end = pointer + TLB_SIZE
-    while pointer < end:
-        drop_entry(cpu, pointer, linear >> shift, shift)
-        pointer = pointer + 32
-
-
-@inline
-def drop_entry(cpu: Cpu, entry: int, page: int, shift: int) -> None:
-    """Empty an entry whose tags name `page` (a linear address without its low `shift` bits)."""
-    if load(u64, entry + READ) >> shift == page:
-        store(u64, entry + READ, ~u64(0))
-    if load(u64, entry + WRITE) >> shift == page:
-        store(u64, entry + WRITE, ~u64(0))
-    if load(u64, entry + EXECUTE) >> shift == page:
-        store(u64, entry + EXECUTE, ~u64(0))
-

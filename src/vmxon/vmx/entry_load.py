@@ -9,7 +9,7 @@ from vmxon.processor.flags import STATUS, write_status
 from vmxon.processor.segmentation import refresh_mode, refresh_segments
 from vmxon.processor.state import FaultKind
 from vmxon.processor.state import ProcessorState as Cpu
-from vmxon.processor.tlb import drop_vpid, invalidate_everything
+from vmxon.processor.tlb import drop_vpid
 from vmxon.vmx.controls import Entry, SecondaryProcessorBased
 from vmxon.vmx.events import PendingDebugExceptions
 from vmxon.vmx.exit_load import CR0_KEPT
@@ -63,9 +63,7 @@ def load_guest_state(cpu: Cpu) -> None:
     cpu.delivering = u8(0)
     cpu.fault_kind = u32(FaultKind.NONE)
     load_pdptes(cpu)
-    if cpu.tlb_policy != 0:
-        invalidate_everything(cpu)
-    elif cpu.vmx_secondary & SecondaryProcessorBased.enable_vpid.mask == 0:
+    if cpu.vmx_secondary & SecondaryProcessorBased.enable_vpid.mask == 0:
         drop_vpid(cpu, u64(0))
     refresh_mode(cpu)
     refresh_segments(cpu)
@@ -85,10 +83,12 @@ def load_guest_control(cpu: Cpu) -> None:
 
 @microcode
 def load_guest_msrs(cpu: Cpu) -> None:
-    """SYSENTER MSRs; IA32_PAT and IA32_EFER under their controls, else EFER.LMA and LME follow “IA-32e mode guest”."""
+    """SYSENTER MSRs; IA32_PAT, IA32_PKRS and IA32_EFER under their controls, else EFER.LMA and LME follow “IA-32e mode guest”."""
     cpu.sysenter_cs = read_field(cpu, VmcsField.GUEST_IA32_SYSENTER_CS)
     cpu.sysenter_esp = read_field(cpu, VmcsField.GUEST_IA32_SYSENTER_ESP)
     cpu.sysenter_eip = read_field(cpu, VmcsField.GUEST_IA32_SYSENTER_EIP)
+    if entry_control(cpu, Entry.load_pkrs.mask):
+        cpu.pkrs = read_field(cpu, VmcsField.GUEST_IA32_PKRS)
     if entry_control(cpu, Entry.load_pat.mask):
         cpu.pat = read_field(cpu, VmcsField.GUEST_IA32_PAT)
     if entry_control(cpu, Entry.load_efer.mask):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from vmxon.arch.msr_vmx import EptVpidCapabilities
 from vmxon.microcode import implements, inline, microcode, u64
+from vmxon.processor.guest_physical import hold_mapping, holds_mapping, place_of
 from vmxon.processor.slots import second_stage_walk
 from vmxon.processor.state import ProcessorState as Cpu
 from vmxon.vmx.controls import EptPointer, SecondaryProcessorBased
@@ -39,11 +40,16 @@ NOT_CONVERTIBLE = EptPage.suppress_ve.mask
 
 @implements(second_stage_walk)
 def ept_walk(cpu: Cpu, physical: u64, access: u64) -> u64:
-    """Translate one guest-physical address for one access; sets accessed and dirty flags where EPTP enables them."""
+    """Translate one guest-physical address for one access, by a mapping that the processor holds or by a walk, which sets accessed
+    and dirty flags where EPTP enables them."""
     flags = cpu.ept_pointer & EptPointer.accessed_dirty.mask != 0
     wanted = access & ACCESSES
     if flags and access & WALK != 0:
         wanted = wanted | READ | WRITE
+    if holds_mapping(cpu, physical):
+        held = cpu.guest_mappings[place_of(physical)]
+        if needed(cpu, access, wanted) & ~held == 0:
+            return held & ~u64(USER_EXECUTE)
     full = flags and log_full(cpu)
     unmarked = False
     present = present_bits(cpu)
@@ -89,7 +95,9 @@ def ept_walk(cpu: Cpu, physical: u64, access: u64) -> u64:
             # A later write must come here again, to set the dirty flag.
             allowed = allowed & ~u64(WRITE)
     offset = (u64(1) << shift) - 1
-    return (entry & FRAME & ~offset) | (physical & offset & ~u64(0xFFF)) | allowed & ACCESSES
+    page = (entry & FRAME & ~offset) | (physical & offset & ~u64(0xFFF))
+    hold_mapping(cpu, physical, page | allowed & (ACCESSES | USER_EXECUTE))
+    return page | allowed & ACCESSES
 
 
 @inline

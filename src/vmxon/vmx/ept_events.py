@@ -10,9 +10,11 @@ from typing import NoReturn
 from vmxon.arch.flags import Rflags
 from vmxon.arch.msr_vmx import EptVpidCapabilities
 from vmxon.microcode import fault, implements, inline, microcode, u32, u64
+from vmxon.processor.guest_physical import forget_mapping
 from vmxon.processor.slots import second_stage_exit
 from vmxon.processor.state import FaultKind
 from vmxon.processor.state import ProcessorState as Cpu
+from vmxon.processor.tlb_pages import forget_faulting
 from vmxon.vmx.controls import SecondaryProcessorBased
 from vmxon.vmx.ept_entries import EptEntry, EptPage
 from vmxon.vmx.exit import vm_exit
@@ -80,9 +82,15 @@ def second_stage_fault(cpu: Cpu, physical: u64, qualification: u64) -> NoReturn:
 
 @implements(second_stage_exit)
 def ept_exit(cpu: Cpu) -> None:
-    """The VM exit of the event in cpu.fault_*, or a fault with #VE; RF is saved as 1, as for other faults."""
+    """The VM exit of the event in cpu.fault_*, or a fault with #VE; RF is saved as 1, as for other faults.
+
+    The mappings of the address that faulted are forgotten (Vol. 3C §29.4.3.1 “Operations that Invalidate Cached Mappings”).
+    """
     marks = cpu.fault_qualification & MARKS
     qualification = cpu.fault_qualification & ~u64(MARKS) | u64(cpu.vmx_iret) << Violation.nmi_unblocking.low
+    forget_mapping(cpu, cpu.fault_physical)
+    if qualification & Violation.linear_valid.mask != 0:
+        forget_faulting(cpu, cpu.fault_address)
     if marks == CONVERTIBLE:
         raise_if_possible(cpu, qualification)
     if cpu.delivering == 0:

@@ -11,7 +11,7 @@ from vmxon.processor.flags import write_status
 from vmxon.processor.segmentation import refresh_mode, refresh_segments
 from vmxon.processor.state import FaultKind, Segment
 from vmxon.processor.state import ProcessorState as Cpu
-from vmxon.processor.tlb import drop_vpid, invalidate_everything
+from vmxon.processor.tlb import drop_vpid
 from vmxon.vmx.controls import PinBased, PrimaryExit, SecondaryProcessorBased
 from vmxon.vmx.exit_save import ALL_ONES, RSP, exit_control
 from vmxon.vmx.fields import VmcsField
@@ -49,9 +49,7 @@ def load_host_state(cpu: Cpu) -> bool:
     cpu.activity = u8(0)
     cpu.pending_debug = u64(0)
     cpu.step_armed = u8(0)
-    if cpu.tlb_policy != 0:
-        invalidate_everything(cpu)
-    elif not kept_vpid:
+    if not kept_vpid:
         drop_vpid(cpu, u64(0))
     refresh_mode(cpu)
     refresh_segments(cpu)
@@ -97,7 +95,7 @@ def load_host_control(cpu: Cpu, long_host: bool) -> None:
 
 @microcode
 def load_host_msrs(cpu: Cpu, long_host: bool) -> None:
-    """IA32_DEBUGCTL, SYSENTER MSRs, IA32_EFER, IA32_PAT."""
+    """IA32_DEBUGCTL, SYSENTER MSRs; IA32_EFER, IA32_PKRS and IA32_PAT under their controls."""
     cpu.debugctl = u64(0)
     cpu.sysenter_cs = read_field(cpu, VmcsField.HOST_IA32_SYSENTER_CS)
     cpu.sysenter_esp = read_field(cpu, VmcsField.HOST_IA32_SYSENTER_ESP)
@@ -108,6 +106,8 @@ def load_host_msrs(cpu: Cpu, long_host: bool) -> None:
         cpu.efer = cpu.efer & ~u64(Efer.lma.mask | Efer.lme.mask)
         if long_host:
             cpu.efer = cpu.efer | Efer.lma.mask | Efer.lme.mask
+    if exit_control(cpu, PrimaryExit.load_pkrs.mask):
+        cpu.pkrs = read_field(cpu, VmcsField.HOST_IA32_PKRS)
     if exit_control(cpu, PrimaryExit.load_pat.mask):
         cpu.pat = read_field(cpu, VmcsField.HOST_IA32_PAT)
 

@@ -28,12 +28,20 @@ REGISTERS: tuple[tuple[Segment, Register], ...] = (
 )
 """Which fields describe which register."""
 ALL_ONES = (1 << 64) - 1
+ENTRY_SETTINGS = 0x484 - 0x480
+"""Place of IA32_VMX_ENTRY_CTLS in cpu.vmx_capability."""
 
 
 @inline
 def exit_control(cpu: Cpu, mask: int) -> bool:
     """A primary VM-exit control is 1."""
     return read_field(cpu, VmcsField.PRIMARY_VM_EXIT_CONTROLS) & mask != 0
+
+
+@inline
+def may_be_one(cpu: Cpu, mask: int) -> bool:
+    """The processor supports the 1-setting of a VM-entry control."""
+    return cpu.vmx_capability[ENTRY_SETTINGS] >> 32 & mask != 0
 
 
 @microcode
@@ -65,13 +73,16 @@ def save_guest_state(cpu: Cpu) -> None:
 
 @microcode
 def save_msrs(cpu: Cpu) -> None:
-    """SYSENTER MSRs always; debug controls, IA32_PAT and IA32_EFER under their controls; “IA-32e mode guest” follows LMA."""
+    """SYSENTER MSRs always, IA32_PKRS where VM entry can load it; debug controls, IA32_PAT and IA32_EFER under their controls;
+    “IA-32e mode guest” follows LMA."""
     write_field(cpu, VmcsField.GUEST_IA32_SYSENTER_CS, cpu.sysenter_cs)
     write_field(cpu, VmcsField.GUEST_IA32_SYSENTER_ESP, cpu.sysenter_esp)
     write_field(cpu, VmcsField.GUEST_IA32_SYSENTER_EIP, cpu.sysenter_eip)
     if exit_control(cpu, PrimaryExit.save_debug_controls.mask):
         write_field(cpu, VmcsField.GUEST_DR7, cpu.dr[7])
         write_field(cpu, VmcsField.GUEST_IA32_DEBUGCTL, cpu.debugctl)
+    if may_be_one(cpu, Entry.load_pkrs.mask):
+        write_field(cpu, VmcsField.GUEST_IA32_PKRS, cpu.pkrs)
     if exit_control(cpu, PrimaryExit.save_pat.mask):
         write_field(cpu, VmcsField.GUEST_IA32_PAT, cpu.pat)
     if exit_control(cpu, PrimaryExit.save_efer.mask):

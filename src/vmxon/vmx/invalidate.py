@@ -12,7 +12,8 @@ from vmxon.processor.memory import readable
 from vmxon.processor.segmentation import canonical
 from vmxon.processor.state import HostRequest
 from vmxon.processor.state import ProcessorState as Cpu
-from vmxon.processor.tlb import SPACES, drop_ept, drop_second_stage, drop_vpid, select_space
+from vmxon.processor.tlb import drop_ept, drop_second_stage, drop_vpid, select_space
+from vmxon.processor.tlb_pages import EVERY_PCID, forget_but_globals, forget_page
 from vmxon.vmx.check import machine_view
 from vmxon.vmx.controls import SecondaryProcessorBased
 from vmxon.vmx.ept_entries import InveptType, InvvpidType
@@ -130,7 +131,7 @@ def invvpid_type_supported(cpu: Cpu, number: int) -> bool:
 
 @microcode
 def invalidate_vpid(cpu: Cpu, number: u64, vpid: u64, linear: u64) -> None:
-    """INVVPID of a supported type. A single address, and all but global pages, take the whole VPID with them, as they may."""
+    """INVVPID of a supported type, for every PCID and EPT root; the mappings of EPT alone stay."""
     bad = vpid >> 16 != 0
     if number != InvvpidType.ALL_CONTEXTS:
         bad = bad or vpid == 0
@@ -141,6 +142,10 @@ def invalidate_vpid(cpu: Cpu, number: u64, vpid: u64, linear: u64) -> None:
         return
     if number == InvvpidType.ALL_CONTEXTS:
         drop_tagged(cpu)
+    elif number == InvvpidType.INDIVIDUAL_ADDRESS:
+        forget_page(cpu, linear, vpid, u64(EVERY_PCID))
+    elif number == InvvpidType.SINGLE_CONTEXT_RETAINING_GLOBALS:
+        forget_but_globals(cpu, vpid, u64(EVERY_PCID))
     else:
         drop_vpid(cpu, vpid)
     select_space(cpu)
@@ -151,7 +156,7 @@ def invalidate_vpid(cpu: Cpu, number: u64, vpid: u64, linear: u64) -> None:
 def drop_tagged(cpu: Cpu) -> None:
     """Forget the translations of all VPIDs but 0."""
     index = u64(0)
-    while index < SPACES:
+    while index < cpu.tag_count:
         if cpu.tag_vpids[index] != 0:
             cpu.tag_keys[index] = u64(0)
         index += 1
