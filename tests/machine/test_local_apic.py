@@ -51,7 +51,7 @@ def wrmsr(index, value):
 def test_page():
     pc, vector = run("mov esi, [0xfee00030]\nmov bl, [0xfee00032]\nmov edi, [0xfee00034]\nmov ebp, [0xfee000f0]")
     assert vector is None
-    assert [pc.state.gpr[n] & 0xFFFF_FFFF for n in (6, 3, 7, 5)] == [0x0005_0014, 5, 0, 0x1FF], "enabled by the firmware"
+    assert [pc.state.gpr[n] & 0xFFFF_FFFF for n in (6, 3, 7, 5)] == [0x0105_0014, 5, 0, 0x1FF], "enabled by the firmware"
 
 
 def test_self_interrupt_through_the_page():
@@ -122,12 +122,36 @@ def test_reenabling_starts_afresh_and_cpuid_follows():
 def test_page_moves_over_memory():
     code = "mov dword ptr [0x200030], 7\nmov eax, [0x200030]\n" + wrmsr(0x1B, 0x20_0900) + "mov esi, [0x200030]\nmov edi, [0xfee00030]"
     pc, vector = run(code)
-    assert (vector, pc.state.gpr[6], pc.state.gpr[7]) == (None, 0x0005_0014, 0xFFFF_FFFF)
+    assert (vector, pc.state.gpr[6], pc.state.gpr[7]) == (None, 0x0105_0014, 0xFFFF_FFFF)
     assert pc.processor.engine.read_physical(0x200030, 1) == b"\7"
 
 
+def io_apic(pin, low):
+    return (
+        f"mov dword ptr [0xfec00000], {0x11 + 2 * pin}\nmov dword ptr [0xfec00010], 0\n"
+        f"mov dword ptr [0xfec00000], {0x10 + 2 * pin}\nmov dword ptr [0xfec00010], {low:#x}\n"
+    )
+
+
+def test_the_timer_comes_through_input_2_of_the_io_apic():
+    assert run(io_apic(2, 0x42) + "sti\nagain: hlt\njmp again")[1] == 0x42
+    assert run(io_apic(0, 0x42) + "sti\nmov ecx, 1000000\nagain: loop again")[1] is None, "input 0 is not connected"
+
+
+def test_a_level_comes_again_after_its_eoi():
+    """The serial port's wire stays high; the second delivery is masked by what is in service until the EOI."""
+    idle = "mov ecx, 2000000\nagain: loop again"
+    request = "mov dx, 0x3fc\nmov al, 8\nout dx, al\nmov dx, 0x3f9\nmov al, 2\nout dx, al\n"
+    pc = machine(io_apic(4, 0x8044) + request + "sti\nnop\n" + idle)
+    handler = "inc dword ptr [0x5000]\ncmp dword ptr [0x5000], 3\nje leave\nmov dword ptr [0xfee000b0], 0\niretd\nleave:\n" + LEAVE
+    pc.processor.engine.write_physical(0xD000, assemble(handler, 32))
+    pc.processor.engine.write_physical(IDT + 8 * 0x44, struct.pack("<HHHH", 0xD000, 8, 0x8E00, 0))
+    pc.run(Limits(instructions=2_000_000))
+    assert pc.processor.engine.read_physical(0x5000, 4) == b"\3\0\0\0"
+
+
 READABLE = {0x02, 0x03, 0x08, 0x0A, 0x0D, 0x0F, *range(0x10, 0x29), 0x30, *range(0x32, 0x3A), 0x3E}
-WRITABLE = {0x08: 0xFF, 0x0B: 0, 0x0F: 0x3FF, 0x28: 0, 0x30: 0xFFFF_FFFF_000C_CFFF, 0x32: 0x7_00FF, 0x33: 0x1_07FF, 0x34: 0x1_07FF}
+WRITABLE = {0x08: 0xFF, 0x0B: 0, 0x0F: 0x13FF, 0x28: 0, 0x30: 0xFFFF_FFFF_000C_CFFF, 0x32: 0x7_00FF, 0x33: 0x1_07FF, 0x34: 0x1_07FF}
 WRITABLE |= {0x35: 0x1_A7FF, 0x36: 0x1_A7FF, 0x37: 0x1_00FF, 0x38: 0xFFFF_FFFF, 0x3E: 0xB, 0x3F: 0xFF}
 
 

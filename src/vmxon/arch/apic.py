@@ -58,7 +58,7 @@ class ApicRegister(IntEnum):
     REMOTE_READ = 0x0C, "r", "", 0
     LOGICAL_DESTINATION = 0x0D, "rw", "r", 0xFF00_0000
     DESTINATION_FORMAT = 0x0E, "rw", "", 0xF000_0000
-    SPURIOUS_VECTOR = 0x0F, "rw", "rw", 0x3FF
+    SPURIOUS_VECTOR = 0x0F, "rw", "rw", 0x13FF
     IN_SERVICE = 0x10, "r", "r", 0
     TRIGGER_MODE = 0x18, "r", "r", 0
     REQUESTS = 0x20, "r", "r", 0
@@ -104,6 +104,7 @@ class SpuriousVector(Word, width=32):
     vector = field(7, 0, "vector where the request vanished before its acknowledge cycle")
     enabled = flag(8, "software enables the APIC")
     no_focus = flag(9, "focus-processor checking off; without effect")
+    no_broadcast = flag(12, "an EOI is not broadcast to I/O APICs")
 
 
 class InterruptCommand(Word, width=64):

@@ -70,6 +70,8 @@ def _revive(fresh: object, value: Plain) -> object:
             return deque(cast("list[object]", value), fresh.maxlen)
         case list() if fresh and isinstance(fresh[0], Saved):
             return [_revive(item, part) for item, part in zip(fresh, cast("list[Plain]", value), strict=True)]
+        case list():
+            return list(cast("list[object]", value))
         case int() if isinstance(value, int):
             return type(fresh)(value)
     return value

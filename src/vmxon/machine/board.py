@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from vmxon.devices.apic import InterruptMode, IoApic, Message
 from vmxon.devices.bus import MEMORY_SPACE, Bus
 from vmxon.devices.clock import VirtualClock
 from vmxon.devices.cmos import Cmos
 from vmxon.devices.debug import DebugConsole, DebugExit, PostCode
 from vmxon.devices.ide import Ide
-from vmxon.devices.interrupt import SharedLine, Signal
+from vmxon.devices.interrupt import Line, SharedLine, Signal
 from vmxon.devices.keyboard import KeyboardController
 from vmxon.devices.pci import HostBridge, IsaBridge, PciBus, PciHost, PowerFunction
+from vmxon.devices.pci.bridge import ShadowMemory
 from vmxon.devices.pci.isa import ROUTABLE
 from vmxon.devices.pic import PicPair
 from vmxon.devices.pit import Pit8254
@@ -26,6 +28,10 @@ from vmxon.machine.configuration import DRIVE_SLOTS, SERIAL_PORTS, PcConfigurati
 TEXT_MEMORY = 0xB8000
 TEXT_BYTES = 0x8000
 SERIAL_IRQS = (4, 3, 4, 3)
+TIMER, TIMER_PIN, CASCADE = 0, 2, 2
+"""ISA interrupt 0 is on input 2 of the I/O APIC; ISA interrupt 2 is the second 8259."""
+INPUTS = 24
+"""Global system interrupts: the inputs of the I/O APIC, the first 16 shared with the 8259s."""
 Sink = Callable[[int], None]
 """Takes what the guest sends, byte by byte."""
 
@@ -36,6 +42,11 @@ def ignore(value: int) -> None:
 
 def nothing() -> None:
     """A signal that nobody hears."""
+
+
+def refuse(message: Message) -> bool:
+    """There is no local APIC."""
+    return False
 
 
 @dataclass(slots=True)
@@ -53,28 +64,39 @@ class Sinks:
     """The guest turned the machine off."""
     a20: Callable[[bool], None] = field(default=ignore, kw_only=True)
     """The guest let address line 20 through, or held it low."""
+    message: Callable[[Message], bool] = field(default=refuse, kw_only=True)
+    """An interrupt message of the I/O APIC; False where no local APIC accepts it."""
+    past_apic: Callable[[bool], None] = field(default=ignore, kw_only=True)
+    """The guest led the 8259s past the local APIC, or through it."""
 
 
 class Board:
     """A PC's devices and their wires; `bus` is the port space, `memory_bus` what answers outside RAM."""
 
-    def __init__(self, configuration: PcConfiguration, memory: memoryview, sinks: Sinks) -> None:
+    def __init__(
+        self, configuration: PcConfiguration, memory: memoryview, sinks: Sinks, shadow: ShadowMemory | None = None
+    ) -> None:
         self.configuration = configuration
         self.memory = memory
         self.bus = Bus("port")
         self.memory_bus = Bus("memory", MEMORY_SPACE)
         self.clock = VirtualClock()
         self.pic = PicPair()
-        lines: list[Signal] = list(self.pic.lines)
-        self.shared = {number: SharedLine(lines[number]) for number in ROUTABLE} if configuration.pci else {}
-        for number, line in self.shared.items():
-            lines[number] = line.input()
+        self.io_apic = IoApic(sinks.message)
+        self.interrupt_mode = InterruptMode(sinks.past_apic)
+        self.lines = [*self.pic.lines, *(Line() for _ in range(len(self.pic.lines), INPUTS))]
+        """The wires by global system interrupt."""
+        for number, wire in enumerate(self.lines):
+            if number != CASCADE:
+                wire.connect(self.io_apic.input(TIMER_PIN if number == TIMER else number))
+        self.shared = {number: SharedLine(self.lines[number]) for number in ROUTABLE}
+        lines = [self.line(number) for number in range(len(self.pic.lines))]
         self.pit = Pit8254(self.clock, lines[0])
         self.keyboard = KeyboardController(self.clock, lines[1], set_a20=sinks.a20, reset=sinks.reset)
         self.cmos = Cmos(self.clock, lines[8], configuration.base_time, configuration.layout.low, configuration.layout.high)
         self.vga = Vga(self.clock)
         serial = [*sinks.serial, *[ignore] * len(SERIAL_PORTS)]
-        self.uarts = [Uart16550(serial[number], lines[SERIAL_IRQS[number]]) for number in range(configuration.serial_ports)]
+        self.uarts = [Uart16550(serial[number], self.line(SERIAL_IRQS[number])) for number in range(configuration.serial_ports)]
         self.debug_console = DebugConsole(sinks.debug_console)
         self.debug_exit = DebugExit(sinks.leave)
         self.post_code = PostCode()
@@ -86,24 +108,31 @@ class Board:
         self.pci = PciBus(self.bus, self.memory_bus)
         self.pci_host = PciHost(self.pci)
         if configuration.pci:
-            self._plug_chipset()
+            self._plug_chipset(shadow)
         self._connect(configuration)
         resettable: tuple[Saved, ...] = (
-            self.pic, self.pit, self.keyboard, self.vga, *self.uarts, self.post_code,
+            self.pic, *self.lines[len(self.pic.lines) :], self.io_apic, self.interrupt_mode, self.pit, self.keyboard, self.vga,
+            *self.uarts, self.post_code,
             self.ide.primary, self.ide.secondary, self.power, self.advanced_power, self.reset_control,
             *self.shared.values(), self.pci_host, *self.pci.functions.values(),
         )  # fmt: skip
         self._power_on = [(device, device.state()) for device in resettable]
 
-    def _plug_chipset(self) -> None:
+    def line(self, number: int) -> Signal:
+        """One more device's end of the wire of a global system interrupt."""
+        return self.shared[number].input() if number in self.shared else self.lines[number]
+
+    def _plug_chipset(self, shadow: ShadowMemory | None) -> None:
         """An i440FX with its PIIX."""
         isa = IsaBridge({number: line.input() for number, line in self.shared.items()})
         self.pci.router = isa
-        self.pci.plug(0, HostBridge())
+        self.pci.plug(0, HostBridge(shadow))
         self.pci.plug(1, isa)
         self.pci.plug(1, PowerFunction(self.power), 3)
 
     def _connect(self, configuration: PcConfiguration) -> None:
+        self.io_apic.connect(self.memory_bus)
+        self.interrupt_mode.connect(self.bus)
         if configuration.pci:
             self.pci_host.connect(self.bus)
             self.reset_control.connect(self.bus)

@@ -19,7 +19,7 @@ REGISTER_STRIDE, REGISTER_BYTES = 16, 4
 
 
 class ApicWires:
-    """Makes a `LocalApic` of its own for `processor`; `external` acknowledges at the 8259."""
+    """Makes a `LocalApic` of its own for `processor`; `external` acknowledges at the 8259, `broadcast` tells I/O APICs of an EOI."""
 
     def __init__(
         self,
@@ -27,10 +27,11 @@ class ApicWires:
         clock: VirtualClock,
         time_of_tick: Callable[[int], int],
         external: Callable[[], int] | None = None,
+        broadcast: Callable[[int], None] = lambda vector: None,
     ) -> None:
         self.state = processor.state
         self.time_of_tick = time_of_tick
-        self.apic = LocalApic(clock, self, external)
+        self.apic = LocalApic(clock, self, external, broadcast)
         self.apic.set_mode(ApicMode(self.state.apic_mode))
         self.services: dict[int, Callable[[], None]] = {
             HostRequest.MSR_READ: self.read_msr,

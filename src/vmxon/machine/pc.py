@@ -11,6 +11,7 @@ from enum import Enum
 
 from vmxon.arch.cpuid import cpuid_leaves
 from vmxon.arch.flags import Rflags
+from vmxon.devices.apic import Message
 from vmxon.errors import GuestStopped, TimedOut, TripleFault, UnsupportedInstruction
 from vmxon.machine.board import Board, Sink, Sinks, ignore
 from vmxon.machine.configuration import Firmware, PcConfiguration
@@ -70,10 +71,17 @@ class Pc:
         """The status that the guest chose through isa-debug-exit."""
         self.reset_wanted = False
         sinks = Sinks(
-            serial, debug_console, leave=self._leave, reset=self.want_reset, power_off=self.power_off, a20=self.memory_map.set_a20
+            serial,
+            debug_console,
+            leave=self._leave,
+            reset=self.want_reset,
+            power_off=self.power_off,
+            a20=self.memory_map.set_a20,
+            message=self._message,
+            past_apic=self._lead_past_apic,
         )
-        self.board = Board(configuration, self.processor.engine.memory, sinks)
-        self.apic = ApicWires(self.processor, self.board.clock, self.pace.time_of, self.board.pic.acknowledge)
+        self.board = board = Board(configuration, self.processor.engine.memory, sinks, self.memory_map)
+        self.apic = ApicWires(self.processor, board.clock, self.pace.time_of, board.pic.acknowledge, board.io_apic.end)
         self.board.pic.output.connect(lambda level: self.apic.apic.set_pin(0, level))
         engine = self.processor.engine
         memory = BiosMemory(engine.memory_size, engine.read_physical, engine.write_physical)
@@ -100,6 +108,8 @@ class Pc:
 
     def _initialize(self) -> None:
         """What a BIOS does for a kernel that none starts: the timer runs, the 8259 is let through. Ours starts itself."""
+        if self.configuration.rom:
+            return
         self.board.program()
         if self.configuration.acpi:
             self._place_tables()
@@ -116,6 +126,7 @@ class Pc:
         self.memory_map.reset()
         self.board.reset()
         self.apic.reset()
+        self.apic.apic.set_pin(0, self.board.pic.output.level)
         self._initialize()
         if self.kernel is not None:
             self.load(self.kernel)
@@ -299,6 +310,12 @@ class Pc:
         self.services[HostRequest.VM_EXITED] = history.exited
         self.services[HostRequest.INVEPT] = history.invept
         self.state.vmx_notify |= NOTIFY_SWITCHES
+
+    def _message(self, message: Message) -> bool:
+        return self.apic.apic.receive(message)
+
+    def _lead_past_apic(self, past: bool) -> None:
+        self.apic.apic.lead_past(past)
 
     def _leave(self, value: int) -> None:
         self.exit_value, self.end = value, End.DEBUG_EXIT

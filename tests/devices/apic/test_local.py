@@ -56,7 +56,7 @@ def apic(clock, core):
 @pytest.mark.parametrize(
     ("register", "value"),
     [
-        *((R.ID, 0), (R.VERSION, 0x0005_0014), (R.TASK_PRIORITY, 0), (R.PROCESSOR_PRIORITY, 0)),
+        *((R.ID, 0), (R.VERSION, 0x0105_0014), (R.TASK_PRIORITY, 0), (R.PROCESSOR_PRIORITY, 0)),
         *((R.LOGICAL_DESTINATION, 0), (R.DESTINATION_FORMAT, 0xFFFF_FFFF), (R.SPURIOUS_VECTOR, 0xFF), (R.ERROR_STATUS, 0)),
         *((R.LVT_TIMER, MASKED), (R.LVT_THERMAL, MASKED), (R.LVT_PERFORMANCE, MASKED)),
         *((R.LVT_LINT0, MASKED), (R.LVT_LINT1, MASKED), (R.LVT_ERROR, MASKED)),
@@ -71,8 +71,8 @@ def test_state_after_reset(clock, core, register, value):
     ("register", "kept"),
     [
         *((R.TASK_PRIORITY, 0xFF), (R.LOGICAL_DESTINATION, 0xFF00_0000), (R.DESTINATION_FORMAT, 0xFFFF_FFFF)),
-        *((R.SPURIOUS_VECTOR, 0x3FF), (R.LVT_TIMER, 0x7_00FF), (R.LVT_THERMAL, 0x1_07FF), (R.LVT_LINT0, 0x1_A7FF)),
-        *((R.LVT_ERROR, 0x1_00FF), (R.DIVIDE_CONFIGURATION, 0xB), (R.COMMAND_HIGH, 0xFF00_0000), (R.ID, 0), (R.VERSION, 0x0005_0014)),
+        *((R.SPURIOUS_VECTOR, 0x13FF), (R.LVT_TIMER, 0x7_00FF), (R.LVT_THERMAL, 0x1_07FF), (R.LVT_LINT0, 0x1_A7FF)),
+        *((R.LVT_ERROR, 0x1_00FF), (R.DIVIDE_CONFIGURATION, 0xB), (R.COMMAND_HIGH, 0xFF00_0000), (R.ID, 0), (R.VERSION, 0x0105_0014)),
     ],
 )
 def test_reserved_bits_are_dropped(apic, register, kept):

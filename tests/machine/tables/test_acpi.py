@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from vmxon.arch.models import FIRST
 from vmxon.machine.configuration import PcConfiguration
 from vmxon.machine.tables import AcpiTables, Hardware, acpi_tables, system_tables
 
@@ -124,7 +125,8 @@ def test_interrupt_controllers() -> None:
 
 
 def test_the_configuration_says_what_there_is() -> None:
-    assert Hardware.of(PcConfiguration(memory_size=8 * MIB, pci=False)) == Hardware(8 * MIB, pci=False)
+    assert Hardware.of(PcConfiguration(memory_size=8 * MIB, pci=False)) == Hardware(8 * MIB, io_apic=True, pci=False)
+    assert not Hardware.of(PcConfiguration(memory_size=8 * MIB, model=FIRST)).io_apic
     assert Hardware.of(PcConfiguration(memory_size=8 * MIB, pci=True)).pci
 
 

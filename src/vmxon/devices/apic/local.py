@@ -17,6 +17,7 @@ from vmxon.arch.apic import (
     Shorthand,
     SpuriousVector,
 )
+from vmxon.devices.apic.message import BROADCAST, Message
 from vmxon.devices.apic.timer import DEADLINE, ApicTimer
 from vmxon.devices.apic.vectors import VectorSet
 from vmxon.devices.clock import VirtualClock
@@ -27,8 +28,8 @@ FIRST_LVT = R.LVT_TIMER
 LVT = (R.LVT_TIMER, R.LVT_THERMAL, R.LVT_PERFORMANCE, R.LVT_LINT0, R.LVT_LINT1, R.LVT_ERROR)
 LVT_ENTRIES = len(LVT)
 PINS = (R.LVT_LINT0, R.LVT_LINT1)
-VERSION = 0x14 | (LVT_ENTRIES - 1) << 16
-"""An integrated APIC, with the number of the last LVT entry."""
+VERSION = 0x14 | (LVT_ENTRIES - 1) << 16 | 1 << 24
+"""An integrated APIC, with the number of the last LVT entry, which can suppress EOI broadcasts."""
 RESET_LVT = Lvt.masked.mask
 RESET_SPURIOUS = 0xFF
 ALL = 0xFFFF_FFFF
@@ -59,14 +60,24 @@ class LocalApic(
     Saved,
     saves=(
         *("mode", "task_priority", "requests", "in_service", "triggers", "entries", "spurious", "status", "errors"),
-        *("command", "logical", "format", "timer", "pins"),
+        *("command", "logical", "format", "timer", "pins", "past_apic", "external_requests"),
     ),
 ):
-    """A local APIC with ID 0; `external` gives the vector of the 8259 for ExtINT."""
+    """A local APIC with ID 0; `external` gives the vector of the 8259 for ExtINT, `broadcast` tells I/O APICs of an EOI."""
 
-    def __init__(self, clock: VirtualClock, core: Core, external: Callable[[], int] | None = None) -> None:
+    def __init__(
+        self,
+        clock: VirtualClock,
+        core: Core,
+        external: Callable[[], int] | None = None,
+        broadcast: Callable[[int], None] = lambda vector: None,
+    ) -> None:
         self.core = core
-        self.external = external
+        self.external, self.broadcast = external, broadcast
+        self.past_apic = False
+        """The 8259 is wired to the processor's INTR, not to LINT0."""
+        self.external_requests = False
+        """An ExtINT message arrived."""
         self.mode = ApicMode.XAPIC
         self.requests, self.in_service, self.triggers = VectorSet(), VectorSet(), VectorSet()
         self.timer = ApicTimer(clock, lambda: self.signal(R.LVT_TIMER))
@@ -110,6 +121,7 @@ class LocalApic(
         self.entries = [RESET_LVT] * LVT_ENTRIES
         self.spurious = RESET_SPURIOUS
         self.status = self.errors = 0
+        self.external_requests = False
         self.command = 0
         self.logical, self.format = 0, ALL
         self.update()
@@ -145,9 +157,9 @@ class LocalApic(
 
     def _external(self) -> bool:
         """The 8259 requests, through LINT0 as ExtINT or past a disabled APIC."""
-        if self.mode == ApicMode.DISABLED:
+        if self.mode == ApicMode.DISABLED or self.past_apic:
             return self.pins[0]
-        return any(
+        return self.external_requests or any(
             self._active(number) and not entry.masked and entry.delivery is DeliveryMode.EXTINT
             for number, entry in enumerate(map(self._entry, PINS))
         )
@@ -159,7 +171,10 @@ class LocalApic(
     def acknowledge(self) -> int:
         """The vector that the processor takes; the spurious one where nothing requests any more."""
         if self.external is not None and self._external():
-            return self.external()
+            self.external_requests = False
+            vector = self.external()
+            self.update()
+            return vector
         vector = self._deliverable()
         if not vector:
             return self.spurious & SpuriousVector.vector.mask
@@ -177,21 +192,42 @@ class LocalApic(
                 if self._entry(register).remote_request and self._entry(register).vector == vector:
                     self.entries[register - FIRST_LVT] &= ~Lvt.remote_request.mask
                     self._sample(pin, rising=False)
+            if not self.spurious & SpuriousVector.no_broadcast.mask:
+                self.broadcast(vector)
         self.update()
 
     # What arrives.
-    def accept(self, vector: int, level: bool = False) -> None:
-        """A fixed or lowest-priority interrupt for this processor."""
+    def receive(self, message: Message) -> bool:
+        """A message of an I/O APIC; False where it is for no processor, or for one that accepts none."""
+        everybody = message.destination == BROADCAST and not message.logical
+        destination = ALL if everybody else message.destination
+        if self.mode != ApicMode.X2APIC:
+            destination = destination << 24 & ALL
+        if self.mode == ApicMode.DISABLED or not self._is_destination(destination, logical=message.logical):
+            return False
+        if message.delivery in (DeliveryMode.FIXED, DeliveryMode.LOWEST):
+            return self.accept(message.vector, message.level)
+        self._deliver(message.delivery, message.vector)
+        return True
+
+    def accept(self, vector: int, level: bool = False) -> bool:
+        """A fixed or lowest-priority interrupt for this processor; False where software has it disabled."""
         if self.mode == ApicMode.DISABLED or not self.enabled:
-            return
+            return False
         if vector < LOWEST_VECTOR:
             self.fail(ErrorStatus.receive_vector.mask)
-            return
+            return True
         self.requests.add(vector)
         if level:
             self.triggers.add(vector)
         else:
             self.triggers.discard(vector)
+        self.update()
+        return True
+
+    def lead_past(self, past: bool) -> None:
+        """Wire the 8259 to the processor, or to LINT0."""
+        self.past_apic = past
         self.update()
 
     def signal(self, register: ApicRegister) -> None:
@@ -226,7 +262,7 @@ class LocalApic(
             if not entry.remote_request and self.enabled:
                 self.entries[register - FIRST_LVT] |= Lvt.remote_request.mask
                 self.accept(entry.vector, level=True)
-        elif rising:
+        elif rising and entry.delivery is not DeliveryMode.EXTINT:  # which follows the pin
             self._deliver(entry.delivery, entry.vector)
 
     def _deliver(self, delivery: DeliveryMode, vector: int) -> None:
@@ -239,7 +275,10 @@ class LocalApic(
                 self.core.set_task_priority(0)
                 self.reset()
                 self.core.signal_init()
-            case _:  # SMI: there is no SMM; start-up: the processor runs; ExtINT: follows the pin
+            case DeliveryMode.EXTINT:
+                self.external_requests = True
+                self.update()
+            case _:  # SMI: there is no SMM; start-up: the processor runs
                 pass
 
     def fail(self, error: int) -> None:
@@ -258,27 +297,26 @@ class LocalApic(
         if delivery is DeliveryMode.INIT and command.level_triggered and not command.assert_level:
             return  # the INIT level de-assert only synchronizes arbitration IDs
         if shorthand is Shorthand.NONE:
-            arrives = self._is_destination(command)
+            arrives = self._is_destination(command.destination, logical=bool(command.logical))
         else:
             arrives = shorthand is not Shorthand.OTHERS and delivery is DeliveryMode.FIXED
         if arrives:
             self._deliver(delivery, command.vector)
 
-    def _is_destination(self, command: InterruptCommand) -> bool:
-        """The message names this processor (Vol. 3A §11.6.2 “Determining IPI Destination”)."""
+    def _is_destination(self, target: int, *, logical: bool) -> bool:
+        """A destination in the form that the ICR has in this mode names this processor (Vol. 3A §11.6.2 “Determining IPI Destination”)."""
         if self.mode == ApicMode.X2APIC:
-            target = command.destination
-            if target == ALL or not command.logical:
+            if target == ALL or not logical:
                 return target in (ALL, 0)
-            logical = self.logical_destination
-            return target >> 16 == logical >> 16 and bool(target & logical & 0xFFFF)
-        target = command.destination >> 24
-        if not command.logical:
-            return target in (0xFF, 0)
-        logical = self.logical >> 24
+            own = self.logical_destination
+            return target >> 16 == own >> 16 and bool(target & own & 0xFFFF)
+        target >>= 24
+        if not logical:
+            return target in (BROADCAST, 0)
+        own = self.logical >> 24
         if self.format >> 28 == 0xF:
-            return bool(target & logical)
-        return target >> 4 in (logical >> 4, 0xF) and bool(target & logical & 0xF)
+            return bool(target & own)
+        return target >> 4 in (own >> 4, 0xF) and bool(target & own & 0xF)
 
     @property
     def logical_destination(self) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Self
 
+from vmxon.arch.features import Feature
 from vmxon.machine.configuration import PcConfiguration
 
 LOCAL_APIC, IO_APIC = 0xFEE0_0000, 0xFEC0_0000
@@ -36,4 +37,5 @@ class Hardware:
     @classmethod
     def of(cls, configuration: PcConfiguration) -> Self:
         """What a machine built from `configuration` has."""
-        return cls(configuration.memory_size, pci=configuration.pci)
+        apic = Feature.APIC in configuration.model.features
+        return cls(configuration.memory_size, io_apic=apic, pci=configuration.pci)
