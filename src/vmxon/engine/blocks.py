@@ -8,6 +8,7 @@ from vmxon.engine.places import JUMP_ENTRIES, TABLE_ENTRIES
 from vmxon.isa.record import Record
 from vmxon.microcode import inline, load, microcode, store, u8, u64
 from vmxon.processor.code_pages import BLOCK_SIZE, Block, line_mask, page_entry
+from vmxon.processor.debugger import begins_block
 from vmxon.processor.exceptions import general_protection
 from vmxon.processor.memory import copy_bytes, fill, translate
 from vmxon.processor.memory_map import NOWHERE, TO_READ, place
@@ -129,6 +130,8 @@ def build_block(cpu: Cpu, start: u64, rip: u64) -> u64:
     count = u64(0)
     flow = u64(0)
     while count < MAXIMUM_COUNT and at < room:
+        if count != 0 and begins_block(cpu, start + at):
+            break
         flow = decode(cpu, cpu.memory + start + at, room - at, rip + at, record_address)
         if flow == TRUNCATED:
             break

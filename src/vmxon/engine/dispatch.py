@@ -18,6 +18,7 @@ from vmxon.engine.blocks import (
 from vmxon.isa.record import Record
 from vmxon.microcode import attempt, i64, inline, load, microcode, store, u8, u32, u64
 from vmxon.processor.breakpoints import code_breakpoints_met
+from vmxon.processor.debugger import begins_block, breakpoint_reached
 from vmxon.processor.events import record_event, service_events
 from vmxon.processor.exceptions import HARDWARE_EXCEPTION, general_protection
 from vmxon.processor.interrupts import deliver
@@ -42,6 +43,8 @@ def dispatch(cpu: Cpu) -> u64:
             return u64(TO_PYTHON)
         if cpu.request != HostRequest.NONE:
             return u64(TO_PYTHON)
+        if cpu.debugger_watch_met != 0:
+            return stop_for_debugger(cpu)
         if cpu.attention != 0 and not half_done(cpu):
             cpu.link_slot = u64(0)
             if not service_events(cpu):
@@ -54,6 +57,8 @@ def dispatch(cpu: Cpu) -> u64:
             cpu.attention = u8(1)
             cpu.request = u32(HostRequest.BUDGET)
             return u64(TO_PYTHON)
+        if cpu.debugger_breakpoint_count != 0 and cpu.python_code == 0 and breakpoint_reached(cpu):
+            return stop_for_debugger(cpu)
         if cpu.code_breakpoints != 0 and cpu.python_code == 0 and code_breakpoint_taken(cpu):
             continue
         record = u64(0)
@@ -66,6 +71,15 @@ def dispatch(cpu: Cpu) -> u64:
             return record
         cpu.link_slot = u64(0)
         settle_event(cpu)
+
+
+@inline
+def stop_for_debugger(cpu: Cpu) -> int:
+    """Leave native code between two instructions; what the debugger changes meanwhile is found by looking afresh."""
+    cpu.link_slot = u64(0)
+    cpu.attention = u8(1)
+    cpu.request = u32(HostRequest.BREAK)
+    return u64(TO_PYTHON)
 
 
 @inline
@@ -117,10 +131,13 @@ def locate(cpu: Cpu) -> None:
         cpu.link_slot = u64(0)
         cpu.located = build_crossing(cpu, start, rip, linear)
         return
+    cpu.located = record
+    if begins_block(cpu, linear):
+        cpu.link_slot = u64(0)
+        return
     store(u64, slot, rip)
     store(u64, slot + 8, cpu.context)
     store(u64, slot + 16, record)
-    cpu.located = record
     link(cpu, record, rip)
 
 
@@ -165,6 +182,7 @@ def prepare_alone(cpu: Cpu, record_address: u64) -> u64:
     stop_record(cpu, target + RECORD_SIZE, record.next_rip, u64(1))
     cpu.alone = u8(1)
     cpu.breakpoints_met = u64(0)
+    cpu.debugger_watch_met = u64(0)
     held = cpu.budget - 1
     cpu.budget_held = held
     cpu.budget_granted = cpu.budget_granted - held
@@ -189,6 +207,7 @@ def finish_alone(cpu: Cpu) -> None:
     else:
         cpu.store_count = u32(0)
         cpu.store_done = u32(0)
+        cpu.debugger_watch_met = u64(0)
 
 
 @microcode

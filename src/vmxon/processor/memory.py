@@ -10,6 +10,7 @@ from __future__ import annotations
 from vmxon.microcode import fault, inline, load, microcode, store, u8, u16, u32, u64
 from vmxon.processor.breakpoints import page_is_watched, watch_data
 from vmxon.processor.code_pages import invalidate_code, lines_of, touches_code
+from vmxon.processor.debugger import page_has_watchpoint, watch_for_debugger
 from vmxon.processor.exceptions import general_protection, stack_fault
 from vmxon.processor.memory_map import NOWHERE, TO_WRITE, place
 from vmxon.processor.paging import (
@@ -94,6 +95,8 @@ def miss(cpu: Cpu, linear: u64, size: u64, access: int, tag: u64, segment: u64) 
             general_protection(cpu, 0)
     if cpu.data_breakpoints != 0:
         watch_data(cpu, linear, size, access & WRITE != 0)
+    if cpu.debugger_watch_count != 0:
+        watch_for_debugger(cpu, linear, size, u64(access & MODIFY))
     room = u64(0x1000) - (linear & 0xFFF)
     if size <= room:
         physical = translate(cpu, linear, access, tag, size)
@@ -158,8 +161,10 @@ def apic_register(cpu: Cpu, linear: u64, size: u64, access: int) -> u64:
 
 @microcode
 def fill(cpu: Cpu, linear: u64, translated: u64, access: int, tag: u64) -> None:
-    """Enter a translation, which is a place | marks of `walk`, for this kind of access, unless a data breakpoint watches the page."""
+    """Enter a translation, which is a place | marks of `walk`, for this kind of access, unless somebody watches the page."""
     if access & EXECUTE == 0 and cpu.data_breakpoints != 0 and page_is_watched(cpu, linear):
+        return
+    if access & EXECUTE == 0 and cpu.debugger_watch_count != 0 and page_has_watchpoint(cpu, linear):
         return
     entry = slot_address(cpu, linear)
     wanted = linear & ~u64(0xFFF) | tag

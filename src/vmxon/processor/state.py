@@ -422,7 +422,23 @@ class ProcessorState(State):
     """Host address of the handler that ends a block which has no branch."""
     handlers = scalar(u64)
     """Host address of the table of handlers."""
-    breakpoints = array(u64, 16)
+
+    # The debugger's, which the guest can neither see nor change: processor/debugger.py.
+    debugger_breakpoints = array(u64, 64)
+    """Linear addresses of breakpoints."""
+    debugger_breakpoint_count = scalar(u64)
+    debugger_offsets = array(u64, 64)
+    """One bit for each offset within a page at which a block may only begin."""
+    debugger_passed = scalar(u64)
+    """The tick at which execution goes on over a breakpoint that stopped it."""
+    debugger_watch_first = array(u64, 16)
+    """Linear addresses of the first and last byte of each watchpoint."""
+    debugger_watch_last = array(u64, 16)
+    debugger_watch_kinds = array(u64, 16)
+    """Accesses that it watches: 1 reads, 2 writes, as in processor/paging.py."""
+    debugger_watch_count = scalar(u64)
+    debugger_watch_met = scalar(u64)
+    """One bit for each watchpoint that the instruction just completed has met."""
 
     # VMX: see vmx/state fields below; the current VMCS lives in a host-side cache.
     vmx_operation = scalar(u8)

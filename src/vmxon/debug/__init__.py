@@ -1,0 +1,1 @@
+"""Looking into a running machine: breakpoints, gdb's remote protocol, the monitor."""
