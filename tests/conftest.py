@@ -7,7 +7,7 @@ import pytest
 from tests.missing import report_missing
 from vmxon.engine.build import obtain
 
-COMMAND_OF_MARKER = {"bochs": "bochs", "qemu": "qemu-system-x86_64"}
+COMMAND_OF_MARKER = {"bochs": "bochs", "gdb": "gdb", "qemu": "qemu-system-x86_64"}
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from vmxon.arch.control import Cr0, Cr4
 from vmxon.machine.processor import Processor
+from vmxon.processor.memory_map import NOWHERE, TO_READ, TO_WRITE
 
 PAGE = 4096
 FRAME = 0x000F_FFFF_FFFF_F000
@@ -96,7 +97,7 @@ class AddressSpace:
 
     def _maps(self, entry: int, shift: int) -> bool:
         """Whether an entry maps a page and does not point to a table."""
-        return shift == 12 or bool(entry & LARGE) and shift < 39 and (self.pae or self.pse)
+        return shift == 12 or (bool(entry & LARGE) and shift < 39 and (self.pae or self.pse))
 
     def _page(self, linear: int, entry: int, shift: int, rights: int) -> Page:
         frame = entry & (0xFFFF_F000 if not self.pae else FRAME)
@@ -115,30 +116,30 @@ class AddressSpace:
             entry = int.from_bytes(self.engine.read_physical(table + (physical >> shift & 511) * 8, 8), "little")
             if not entry & EPT_ANY_RIGHT:
                 return None
-            if shift == 12 or entry & LARGE and shift < 39:
+            if shift == 12 or (entry & LARGE and shift < 39):
                 return (entry & FRAME) >> shift << shift | physical & ((1 << shift) - 1)
             table, shift = entry & FRAME, shift - 9
 
     def _guest_physical(self, physical: int, size: int) -> bytes:
         """Bytes that lie in one page; zeros, which are no entry, where there is no memory."""
         host = self.host_physical(physical)
-        if host is None or host + size > self.engine.memory_size:
+        if host is None or self.engine.place(host, TO_READ) == NOWHERE:
             return bytes(size)
         return self.engine.read_physical(host, size)
 
-    def _parts(self, linear: int, size: int) -> Iterator[tuple[int | None, int]]:
-        """Host-physical address and size of each part that lies in one page; None where nothing is mapped or there is no RAM."""
+    def _parts(self, linear: int, size: int, access: int) -> Iterator[tuple[int | None, int]]:
+        """Host-physical address and size of each part that lies in one page; None where nothing is mapped or no memory answers."""
         while size > 0:
             part = min(size, PAGE - linear % PAGE)
             page = self.page_of(linear)
             host = None if page is None else self.host_physical(page.physical + linear % page.size)
-            yield (host if host is not None and host + part <= self.engine.memory_size else None), part
+            yield (host if host is not None and self.engine.place(host, access) != NOWHERE else None), part
             linear, size = linear + part & (1 << 64) - 1, size - part
 
     def read(self, linear: int, size: int) -> bytes:
         """The bytes from a linear address on, up to the first that cannot be read."""
         data = bytearray()
-        for host, part in self._parts(linear, size):
+        for host, part in self._parts(linear, size, TO_READ):
             if host is None:
                 break
             data += self.engine.read_physical(host, part)
@@ -146,7 +147,7 @@ class AddressSpace:
 
     def write(self, linear: int, data: bytes) -> bool:
         """Write memory; False, with nothing written, where part of it is not mapped or no RAM. Page rights do not matter."""
-        parts = list(self._parts(linear, len(data)))
+        parts = list(self._parts(linear, len(data), TO_WRITE))
         if any(host is None for host, _ in parts):
             return False
         done = 0

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from vmxon.machine.processor import Processor
-from vmxon.processor.state import ProcessorState, Segment
+from vmxon.processor.state import CodeSize, ProcessorState, Segment
 
 Reader = Callable[[Processor], int]
 Writer = Callable[[Processor, int], None]
@@ -53,10 +53,25 @@ def _general(name: str) -> Register:
     return Register(name, 64, kind, CORE, lambda processor: processor.state.gpr[number], write)
 
 
-def _write_rip(processor: Processor, value: int) -> None:
-    processor.state.rip = value
-    processor.state.latch_valid = processor.state.memory_latch_count = processor.state.run_alone = 0
-    processor.state.attention = 1
+def _code_base(state: ProcessorState) -> int:
+    """What CS adds to an instruction pointer."""
+    return 0 if state.code_size == CodeSize.BITS64 else state.segments[Segment.CS].base
+
+
+def linear_rip(processor: Processor) -> int:
+    """The linear address of the next instruction: gdb knows no segments, and compares its program counter with breakpoints."""
+    state = processor.state
+    base = _code_base(state)
+    return state.rip + base & LOW_32 if base else state.rip
+
+
+def write_rip(processor: Processor, value: int) -> None:
+    """Go on at a linear address; what a half-done instruction has read from devices is forgotten."""
+    state = processor.state
+    base = _code_base(state)
+    state.rip = value - base & LOW_32 if base else value
+    state.latch_valid = state.memory_latch_count = state.run_alone = 0
+    state.attention = 1
 
 
 def _write_flags(processor: Processor, value: int) -> None:
@@ -120,7 +135,7 @@ def _base(segment: Segment) -> Register:
         processor.state.segments[segment].base = value
         processor.refresh()
 
-    return Register(f"{segment.name.lower()}_base", 64, "long", SEGMENTS, lambda processor: processor.state.segments[segment].base, write)
+    return Register(f"{segment.name.lower()}_base", 64, "int64", SEGMENTS, lambda processor: processor.state.segments[segment].base, write)
 
 
 def _system(name: str, kind: str = "int64", member: str | None = None, *, writable: bool = False) -> Register:
@@ -134,7 +149,7 @@ def _debug(number: int) -> Register:
 
 REGISTERS: tuple[Register, ...] = (
     *map(_general, GDB_ORDER),
-    Register("rip", 64, "code_ptr", CORE, lambda processor: processor.state.rip, _write_rip),
+    Register("rip", 64, "code_ptr", CORE, linear_rip, write_rip),
     Register("eflags", 32, "i386_eflags", CORE, lambda processor: processor.rflags & LOW_32, _write_flags),
     *map(_selector, (Segment.CS, Segment.SS, Segment.DS, Segment.ES, Segment.FS, Segment.GS)),
     *map(_stack_register, range(8)),

@@ -13,7 +13,7 @@ from vmxon.arch.cpuid import cpuid_leaves
 from vmxon.arch.flags import Rflags
 from vmxon.devices.apic import Message
 from vmxon.errors import GuestStopped, TimedOut, TripleFault, UnsupportedInstruction
-from vmxon.machine.board import Board, Sink, Sinks, ignore
+from vmxon.machine.board import Board, Sink, Sinks, ignore, nothing
 from vmxon.machine.configuration import Firmware, PcConfiguration
 from vmxon.machine.firmware import Bios, BiosMemory
 from vmxon.machine.firmware.rom import RESET_VECTOR, SEGMENT
@@ -24,6 +24,7 @@ from vmxon.machine.memory_map import MemoryMap
 from vmxon.machine.modes import enter_flat_32, enter_real
 from vmxon.machine.processor import Processor
 from vmxon.machine.shutdown import triple_fault
+from vmxon.machine.slice import LONGEST_SLICE, Slice
 from vmxon.machine.tables import Hardware, system_tables
 from vmxon.processor.state import HostRequest
 from vmxon.vmx.controls import PinBased
@@ -31,8 +32,8 @@ from vmxon.vmx.fields import VmcsField
 from vmxon.vmx.preemption import expiry_tick
 from vmxon.vmx.state import NOTIFY_FAILURES, NOTIFY_SWITCHES, Operation, active_vmcss
 
-SLICE = 20_000_000
-"""Longest stretch of native code, in instructions: how long Ctrl-C and keys may wait."""
+LONGEST_WAIT = 1.0
+"""Seconds for which a machine that does nothing sleeps before it looks around."""
 FOREVER = 1 << 62
 
 
@@ -50,6 +51,7 @@ class End(Enum):
     DEBUG_EXIT = "the guest wrote to isa-debug-exit"
     POWER_OFF = "the guest turned the machine off"
     RESET = "the guest asked for a reset, and the configuration has none"
+    QUIT = "the person at the monitor or the debugger ended it"
 
 
 class Pc:
@@ -90,6 +92,15 @@ class Pc:
             self.bios.connect(self.board.bus)
         self.interactive = False
         """Somebody may type: idle time passes at the pace of the wall clock."""
+        self.attended = False
+        """Somebody watches through a monitor or a debugger: a halt that nothing can end waits for them."""
+        self.slice = Slice()
+        self.paused = False
+        """No instruction runs; the inbox is served still."""
+        self.pause_at: int | None = None
+        """The number of retired instructions at which the machine pauses by itself."""
+        self.on_pause: Callable[[], None] = nothing
+        """Called when it did."""
         self.inbox: list[Callable[[], None]] = []
         self.arrived = threading.Event()
         self.services: dict[int, Callable[[], None]] = {
@@ -162,6 +173,15 @@ class Pc:
         for call in calls:
             call()
 
+    def pause(self) -> None:
+        """Stop between two instructions; only from the machine's thread, which is to say through `post`."""
+        self.paused = True
+
+    def resume(self, count: int | None = None) -> None:
+        """Go on, for so many instructions or for good; from the machine's thread as well."""
+        self.paused = False
+        self.pause_at = None if count is None else self.processor.instructions + count
+
     # The loop.
     def run(self, limits: Limits | None = None) -> int | None:
         """Run until the guest ends, as `end` says; the value that it wrote to isa-debug-exit, else None.
@@ -174,9 +194,19 @@ class Pc:
         limits = limits or Limits()
         started = time.monotonic()
         state, processor, clock = self.state, self.processor, self.board.clock
-        while self.end is None:
+        while not self._ended():
             if self.inbox:
                 self._serve_inbox()
+            if self.reset_wanted:
+                self._reset_or_end()
+            elif self.pause_at is not None and self.pause_at <= processor.instructions:
+                self.paused, self.pause_at = True, None
+                self.on_pause()
+            if self._ended():
+                break
+            if self.paused:
+                self.arrived.wait(LONGEST_WAIT)
+                continue
             if limits.seconds is not None and time.monotonic() - started > limits.seconds:
                 raise TimedOut(f"the guest did not end within {limits.seconds:g} s", where=self._place())
             now = processor.instructions + state.idle_ticks
@@ -187,23 +217,30 @@ class Pc:
                 if left <= 0:
                     raise TimedOut(f"the guest did not end within {limits.instructions:,} instructions", where=self._place())
                 budget = min(budget, left)
-            request = processor.run(budget)
+            if self.pause_at is not None:
+                budget = min(budget, self.pause_at - processor.instructions)
+            request = self.slice.run(processor, budget) if self.interactive else processor.run(budget)
             clock.now = self.pace.time_of(processor.instructions + state.idle_ticks)
             service = self.services.get(request)
             if service is not None:
                 service()
-            if self.reset_wanted:
-                if self.configuration.no_reboot:
-                    self.end = End.RESET
-                else:
-                    self.reset()
         return self.exit_value
+
+    def _ended(self) -> bool:
+        """No instruction will run any more."""
+        return self.end is not None
+
+    def _reset_or_end(self) -> None:
+        if self.configuration.no_reboot:
+            self.end = End.RESET
+        else:
+            self.reset()
 
     def _until_deadline(self, now: int) -> int:
         deadline = self.board.clock.next_deadline()
         if deadline is None:
-            return SLICE
-        return max(1, min(SLICE, self.pace.ticks_at(deadline) - now))
+            return LONGEST_SLICE
+        return max(1, min(LONGEST_SLICE, self.pace.ticks_at(deadline) - now))
 
     def _place(self) -> str:
         return f"RIP {self.state.rip:#018x}"
@@ -252,17 +289,23 @@ class Pc:
         deadline = self.board.clock.next_deadline()
         expiry = expiry_tick(self.state)
         if expiry is None and not self._interruptible() and not self.state.nmi_pending and not self.inbox:
+            if self.attended:
+                self.arrived.wait(LONGEST_WAIT)
+                return
             raise GuestStopped("the guest halted with interrupts off", where=self._place())
         if expiry is not None:
             expiry_time = self.pace.time_of(expiry)
             deadline = expiry_time if deadline is None else min(deadline, expiry_time)
         if deadline is None and not self.interactive:
+            if self.attended:
+                self.arrived.wait(LONGEST_WAIT)
+                return
             raise GuestStopped("the guest halted and no device will wake it", where=self._place())
         now = self.board.clock.now
         if self.interactive:
             wait = None if deadline is None else max(0, deadline - now) / 1e9
             before = time.monotonic()
-            self.arrived.wait(min(wait, 1.0) if wait is not None else 1.0)
+            self.arrived.wait(LONGEST_WAIT if wait is None else min(wait, LONGEST_WAIT))
             passed = int((time.monotonic() - before) * 1e9)
             target = now + passed if deadline is None else min(deadline, now + max(passed, 1))
         else:
@@ -327,3 +370,7 @@ class Pc:
     def power_off(self) -> None:
         """End the run before the next instruction."""
         self.end = End.POWER_OFF
+
+    def quit(self) -> None:
+        """The same, for a person who has seen enough."""
+        self.end = End.QUIT
