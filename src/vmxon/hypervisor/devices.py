@@ -49,7 +49,7 @@ class GuestDevices:
             model=root.processor.model, memory_size=memory.size, drives=tuple(drives), pace=pace
         )
         sinks = Sinks((serial,), debug_console, leave=leave, reset=self._reset, power_off=lambda: leave(0))
-        self.board = Board(configuration, memory.view, sinks)
+        self.board = Board(configuration, memory.view, sinks, memory)
         self.board.program()
         self.clock = self.board.clock
         for port in HARMLESS:

@@ -10,11 +10,11 @@ from vmxon.devices.bus import MEMORY_SPACE, Bus
 from vmxon.devices.clock import VirtualClock
 from vmxon.devices.cmos import Cmos
 from vmxon.devices.debug import DebugConsole, DebugExit, PostCode
-from vmxon.devices.ide import Ide
+from vmxon.devices.dma import DmaMemory
+from vmxon.devices.ide import BusMaster, Ide, IdeFunction
 from vmxon.devices.interrupt import Line, SharedLine, Signal
 from vmxon.devices.keyboard import KeyboardController
-from vmxon.devices.pci import HostBridge, IsaBridge, PciBus, PciHost, PowerFunction
-from vmxon.devices.pci.bridge import ShadowMemory
+from vmxon.devices.pci import HostBridge, IsaBridge, PciBus, PciHost, PowerFunction, ShadowMemory
 from vmxon.devices.pci.isa import ROUTABLE
 from vmxon.devices.pic import PicPair
 from vmxon.devices.pit import Pit8254
@@ -71,10 +71,18 @@ class Sinks:
 
 
 class Board:
-    """A PC's devices and their wires; `bus` is the port space, `memory_bus` what answers outside RAM."""
+    """A PC's devices and their wires; `bus` is the port space, `memory_bus` what answers outside RAM.
+
+    Devices show what is in `memory`; those that write to it do that through `dma`. `shadow` knows what is in the BIOS area.
+    """
 
     def __init__(
-        self, configuration: PcConfiguration, memory: memoryview, sinks: Sinks, shadow: ShadowMemory | None = None
+        self,
+        configuration: PcConfiguration,
+        memory: memoryview,
+        sinks: Sinks,
+        dma: DmaMemory | None = None,
+        shadow: ShadowMemory | None = None,
     ) -> None:
         self.configuration = configuration
         self.memory = memory
@@ -107,14 +115,15 @@ class Board:
         self.reset_control = ResetControl(sinks.reset)
         self.pci = PciBus(self.bus, self.memory_bus)
         self.pci_host = PciHost(self.pci)
+        self.masters: tuple[BusMaster, ...] = ()
         if configuration.pci:
-            self._plug_chipset(shadow)
+            self._plug_chipset(dma, shadow)
         self._connect(configuration)
         resettable: tuple[Saved, ...] = (
             self.pic, *self.lines[len(self.pic.lines) :], self.io_apic, self.interrupt_mode, self.pit, self.keyboard, self.vga,
             *self.uarts, self.post_code,
             self.ide.primary, self.ide.secondary, self.power, self.advanced_power, self.reset_control,
-            *self.shared.values(), self.pci_host, *self.pci.functions.values(),
+            *self.shared.values(), self.pci_host, *self.pci.functions.values(), *self.masters,
         )  # fmt: skip
         self._power_on = [(device, device.state()) for device in resettable]
 
@@ -122,12 +131,15 @@ class Board:
         """One more device's end of the wire of a global system interrupt."""
         return self.shared[number].input() if number in self.shared else self.lines[number]
 
-    def _plug_chipset(self, shadow: ShadowMemory | None) -> None:
+    def _plug_chipset(self, dma: DmaMemory | None, shadow: ShadowMemory | None) -> None:
         """An i440FX with its PIIX."""
         isa = IsaBridge({number: line.input() for number, line in self.shared.items()})
         self.pci.router = isa
         self.pci.plug(0, HostBridge(shadow))
         self.pci.plug(1, isa)
+        if dma is not None:
+            self.masters = self.ide.master(dma)
+            self.pci.plug(1, IdeFunction(self.masters), 1)
         self.pci.plug(1, PowerFunction(self.power), 3)
 
     def _connect(self, configuration: PcConfiguration) -> None:

@@ -8,7 +8,7 @@ from enum import Enum
 
 from vmxon.arch.cpuid import Model
 from vmxon.arch.models import MAX
-from vmxon.devices.disk import AtaDrive
+from vmxon.devices.ide import IdeDrive
 from vmxon.engine.memory_layout import PAGE, MemoryLayout
 from vmxon.errors import ConfigurationError
 from vmxon.machine.loader.image import BootImage
@@ -58,7 +58,7 @@ class PcConfiguration:
     model: Model = MAX
     memory_size: int = 128 << 20
     """Bytes of RAM."""
-    drives: tuple[AtaDrive | None, ...] = ()
+    drives: tuple[IdeDrive | None, ...] = ()
     """What is in the IDE slots, from the primary master on."""
     kernel: BootImage | None = None
     """What starts instead of a boot sector."""

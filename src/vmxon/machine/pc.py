@@ -82,11 +82,11 @@ class Pc:
             message=self._message,
             past_apic=self._lead_past_apic,
         )
-        self.board = board = Board(configuration, self.processor.engine.memory, sinks, self.memory_map)
-        self.apic = ApicWires(self.processor, board.clock, self.pace.time_of, board.pic.acknowledge, board.io_apic.end)
-        self.board.pic.output.connect(lambda level: self.apic.apic.set_pin(0, level))
         engine = self.processor.engine
         memory = BiosMemory(engine.memory_size, engine.read_physical, engine.write_physical)
+        self.board = board = Board(configuration, engine.memory, sinks, memory, self.memory_map)
+        self.apic = ApicWires(self.processor, board.clock, self.pace.time_of, board.pic.acknowledge, board.io_apic.end)
+        self.board.pic.output.connect(lambda level: self.apic.apic.set_pin(0, level))
         self.bios = Bios(self.board, memory) if configuration.firmware is Firmware.OWN else None
         if self.bios is not None:
             self.bios.connect(self.board.bus)

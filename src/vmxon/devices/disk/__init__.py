@@ -1,5 +1,6 @@
-"""Disks: image formats, writes kept in memory, and the ATA drive that shows a disk to the guest."""
+"""Disks: image formats, writes kept in memory, and the drives that show a disk to the guest."""
 
+from vmxon.devices.disk.cdrom import CdromDrive
 from vmxon.devices.disk.drive import AtaDrive
 from vmxon.devices.disk.formats import open_image
 from vmxon.devices.disk.image import SECTOR, Disk, DiskImageError
@@ -11,6 +12,7 @@ from vmxon.devices.disk.vmdk import FlatVmdk
 __all__ = [
     "SECTOR",
     "AtaDrive",
+    "CdromDrive",
     "Disk",
     "DiskImageError",
     "FlatVmdk",

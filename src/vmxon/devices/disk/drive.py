@@ -8,6 +8,7 @@ from __future__ import annotations
 import struct
 
 from vmxon.devices.disk.image import Disk, DiskImageError
+from vmxon.devices.disk.modes import TransferModes
 from vmxon.devices.state import Saved, State, cast_state
 
 HEADS, SECTORS_PER_TRACK, MOST_CYLINDERS = 16, 63, 16_383
@@ -15,7 +16,7 @@ LARGEST_MULTIPLE = 16
 LBA28_LIMIT = 0x0FFF_FFFF
 
 
-class AtaDrive(Saved, saves=("heads", "sectors_per_track", "multiple")):
+class AtaDrive(Saved, saves=("heads", "sectors_per_track", "multiple", "modes")):
     """A hard disk of `disk`'s size; `failure` is the last DiskImageError that the guest saw as a bad sector."""
 
     def __init__(self, disk: Disk, model: str = "VMXON HARDDISK", serial: str = "VX00001") -> None:
@@ -25,6 +26,7 @@ class AtaDrive(Saved, saves=("heads", "sectors_per_track", "multiple")):
         self.heads, self.sectors_per_track = HEADS, SECTORS_PER_TRACK
         self.multiple = 0
         """Sectors in a block of READ and WRITE MULTIPLE; 0 while they are off."""
+        self.modes = TransferModes()
         self.failure: DiskImageError | None = None
 
     @property
@@ -61,22 +63,19 @@ class AtaDrive(Saved, saves=("heads", "sectors_per_track", "multiple")):
         words[0] = 0x0040  # a fixed disk
         cylinders = min(max(self.sectors // (HEADS * SECTORS_PER_TRACK), 1), MOST_CYLINDERS)
         words[1], words[3], words[6] = cylinders, HEADS, SECTORS_PER_TRACK
-        words[10:20] = _text(self.serial, 20)
-        words[23:27] = _text("1.0", 8)
-        words[27:47] = _text(self.model, 40)
+        words[10:20] = identity_text(self.serial, 20)
+        words[23:27] = identity_text("1.0", 8)
+        words[27:47] = identity_text(self.model, 40)
         words[47] = 0x8000 | LARGEST_MULTIPLE
-        words[49] = 0x0200  # LBA, no DMA
+        self.modes.describe(words)
         words[50] = 0x4000
-        words[51] = 0x0200  # PIO mode 2
-        words[53] = 0x0003  # words 54 to 58 and 64 to 70 are valid
+        words[53] |= 0x0001  # words 54 to 58 are valid
         words[54], words[55], words[56] = self.cylinders, self.heads, self.sectors_per_track
         current = self.cylinders * self.heads * self.sectors_per_track
         words[57], words[58] = current & 0xFFFF, current >> 16 & 0xFFFF
         words[59] = 0x0100 | self.multiple if self.multiple else 0
         lba28 = min(self.sectors, LBA28_LIMIT)
         words[60], words[61] = lba28 & 0xFFFF, lba28 >> 16
-        words[64] = 0x0003  # PIO modes 3 and 4
-        words[67] = words[68] = 120  # nanoseconds of a PIO cycle
         words[80] = 0x007E  # ATA-1 to ATA-6
         words[82] = words[85] = 0x0060  # look-ahead, write cache
         words[83], words[84] = 0x7400, 0x4000  # FLUSH CACHE, FLUSH CACHE EXT, 48-bit addresses
@@ -96,6 +95,6 @@ class AtaDrive(Saved, saves=("heads", "sectors_per_track", "multiple")):
             self.disk.restore(cast_state(state["disk"]))
 
 
-def _text(text: str, length: int) -> tuple[int, ...]:
+def identity_text(text: str, length: int) -> tuple[int, ...]:
     """ASCII, two characters in a word, the first in the high byte."""
     return struct.unpack(f">{length // 2}H", text.encode("ascii", "replace")[:length].ljust(length))

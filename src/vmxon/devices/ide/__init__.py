@@ -1,7 +1,13 @@
-"""ATA channels of a PC: `Ide` is both of them, `IdeChannel` is one."""
+"""ATA channels of a PC: `Ide` is both of them, `IdeChannel` is one.
 
+Read in this order: `data` and `channel`, which know no commands; `ata` for disks, `packet` for CD-ROM drives; `bus_master` for DMA;
+`pair` puts them together, `function` shows them on PCI.
+"""
+
+from vmxon.devices.ide.bus_master import BusMaster
 from vmxon.devices.ide.channel import IdeChannel, IdeControl
 from vmxon.devices.ide.data import DataPort
-from vmxon.devices.ide.pair import Ide
+from vmxon.devices.ide.function import IdeFunction
+from vmxon.devices.ide.pair import Ide, IdeDrive
 
-__all__ = ["DataPort", "Ide", "IdeChannel", "IdeControl"]
+__all__ = ["BusMaster", "DataPort", "Ide", "IdeChannel", "IdeControl", "IdeDrive", "IdeFunction"]

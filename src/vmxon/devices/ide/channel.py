@@ -1,39 +1,83 @@
-"""One ATA channel: task file, commands, and the data blocks of PIO.
+"""One ATA channel: task file, status, interrupt, and how data moves; what commands mean is in `ata` and `packet`.
 
-Source: ATA/ATAPI-6 (T13 1410D), §7 “Parallel interface register definitions”, §8 “Command descriptions”, §9.6 “PIO
-data-in command protocol”, §9.7 “PIO data-out command protocol”.
+Source: ATA/ATAPI-6 (T13 1410D), §7 “Parallel interface register definitions”, §9.6 “PIO data-in command protocol”, §9.7 “PIO
+data-out command protocol”, §9.8 “DMA command protocol”.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
 from vmxon.devices.bus import Device, PortSpace, reads, writes
 from vmxon.devices.clock import Timer, VirtualClock
-from vmxon.devices.disk.drive import LARGEST_MULTIPLE, AtaDrive
-from vmxon.devices.disk.image import SECTOR
 from vmxon.devices.ide.data import DataPort
+from vmxon.devices.ide.status import (
+    ABSENT,
+    BUSY,
+    COUNT,
+    DEVICE_RESET,
+    ERROR,
+    EXECUTE_DIAGNOSTIC,
+    FEATURES,
+    HIGH,
+    HIGH_ORDER,
+    IDLE,
+    LOW,
+    MIDDLE,
+    NO_INTERRUPT,
+    REQUEST,
+    RESET,
+    SECOND_DRIVE,
+)
 from vmxon.devices.interrupt import Signal
+from vmxon.devices.state import Saved
 
-ERROR, REQUEST, SEEK_DONE, READY, BUSY = 0x01, 0x08, 0x10, 0x40, 0x80
-IDLE = READY | SEEK_DONE
-ABORTED, NOT_FOUND, UNCORRECTABLE = 0x04, 0x10, 0x40
-ABSENT = 0xFF
-NO_INTERRUPT, RESET, HIGH_ORDER = 0x02, 0x04, 0x80
-USE_LBA, SECOND_DRIVE = 0x40, 0x10
-FEATURES, COUNT, LOW, MIDDLE, HIGH = range(5)
-"""Positions in the task file, which is two bytes deep."""
 
-READS = {0x20: False, 0x21: False, 0x24: True, 0xC4: False, 0x29: True}
-WRITES = {0x30: False, 0x31: False, 0x34: True, 0xC5: False, 0x39: True}
-VERIFIES = {0x40: False, 0x41: False, 0x42: True}
-"""READ, WRITE and READ VERIFY commands; True where the address has 48 bits."""
-MULTIPLE = (0xC4, 0xC5, 0x29, 0x39)
-ACCEPTED_FEATURES = (0x02, 0x82, 0x03, 0x55, 0xAA, 0x66, 0xCC)
-"""Write cache, transfer mode, look-ahead, power-on defaults: accepted, without effect."""
-WITHOUT_DATA = (0xE0, 0xE1, 0xE2, 0xE3, 0xE6, 0xE7, 0xEA)
-"""Power modes and cache flushes: nothing is cached here."""
+class DmaEngine(Protocol):
+    """Who moves data between the channel and memory."""
+
+    def wake(self) -> None:
+        """The channel asks for a transfer."""
+
+    def interrupted(self) -> None:
+        """The channel's interrupt rose."""
+
+
+class CommandSet(Saved):
+    """What one drive makes of commands; it uses the channel to answer."""
+
+    signature: ClassVar[tuple[int, int, int, int]]
+    """Count, low, middle and high after a reset: what kind of drive it is."""
+    prompt: ClassVar[frozenset[int]]
+    """Commands that ask for data at once."""
+
+    def execute(self, command: int) -> None:
+        """Start a command."""
+        raise NotImplementedError
+
+    def reset(self) -> None:
+        """The channel was reset."""
+        raise NotImplementedError
+
+    def block_read(self) -> None:
+        """The guest has read all that was offered."""
+        raise NotImplementedError
+
+    def block_written(self, data: bytes) -> None:
+        """The guest has written all that was expected."""
+        raise NotImplementedError
+
+    def dma_read(self, size: int) -> bytes:
+        """The next bytes for memory; fewer where the drive failed, and the command with it."""
+        raise NotImplementedError
+
+    def dma_written(self, data: bytes) -> bool:
+        """Take the next bytes from memory; False where the drive failed, and the command with it."""
+        raise NotImplementedError
+
+    def complete(self) -> None:
+        """All bytes were moved by DMA."""
+        raise NotImplementedError
 
 
 class IdeChannel(Device, span=8):
@@ -44,17 +88,15 @@ class IdeChannel(Device, span=8):
     """
 
     saves: ClassVar[tuple[str, ...]] = (
-        "task", "device", "control", "status", "error", "requested", "data", "block",
-        "lba", "remaining", "pending_command", "timer",
+        "task", "device", "control", "status", "error", "requested", "data", "commands",
+        "dma_left", "dma_to_memory", "pending_command", "timer",
     )  # fmt: skip
 
-    def __init__(
-        self, clock: VirtualClock, interrupt: Signal, drives: Sequence[AtaDrive | None], latency: int = 0
-    ) -> None:
+    def __init__(self, clock: VirtualClock, interrupt: Signal, latency: int = 0) -> None:
         self.clock = clock
         self.interrupt = interrupt
-        self.drives = (*drives, None, None)[:2]
         self.latency = latency
+        self.engine: DmaEngine | None = None
         self.task = [0] * 5
         """Features, count and the three address bytes; the byte before last written is in bits 15:8."""
         self.device = 0
@@ -63,85 +105,26 @@ class IdeChannel(Device, span=8):
         self.error = 0
         self.requested = False
         self.data = DataPort(self._block_read, self._block_written)
-        self.block = 0
-        """Sectors in each data block of the present command."""
-        self.lba = 0
-        self.remaining = 0
-        """Sectors of the present command that no data block has carried yet."""
+        self.dma_left = 0
+        """Bytes that the present command has still to move by DMA."""
+        self.dma_to_memory = False
         self.pending_command = 0
         self.timer = Timer(clock, self._run)
         self.control_port = IdeControl(self)
-        self._sign()
+        self.commands: list[CommandSet] = []
+        """Of each drive that is there."""
+        self._slots: dict[int, CommandSet] = {}
+
+    def plug(self, number: int, commands: CommandSet) -> None:
+        """Put in a drive as number 0 or 1, before the guest runs."""
+        self._slots[number] = commands
+        self.commands.append(commands)
+        self.sign()
 
     @property
-    def drive(self) -> AtaDrive | None:
+    def selected(self) -> CommandSet | None:
         """The drive that the device register selects."""
-        return self.drives[self.device >> 4 & 1]
-
-    def _update(self) -> None:
-        self.interrupt.set(self.requested and not self.control & NO_INTERRUPT)
-
-    def _request(self) -> None:
-        """Raise the interrupt; it stays until the status is read or a command is given."""
-        self.requested = True
-        self._update()
-
-    # -- data blocks ---------------------------------------------------------------------------------------------------
-
-    def _block_read(self) -> None:
-        if self.remaining:
-            self._next_read_block()
-        else:
-            self._finish(interrupt=False)
-
-    def _next_read_block(self) -> None:
-        count = min(self.block, self.remaining)
-        data = self.drive.read(self.lba, count) if self.drive else None
-        if data is None:
-            self._fail(UNCORRECTABLE)
-            return
-        self._offer(data)
-        self.lba += count
-        self.remaining -= count
-
-    def _offer(self, data: bytes) -> None:
-        """Let the guest read `data`."""
-        self.data.offer(data)
-        self.status = IDLE | REQUEST
-        self._request()
-
-    def _await(self) -> None:
-        """Let the guest write the next block."""
-        self.data.expect(min(self.block, self.remaining) * SECTOR)
-        self.status = IDLE | REQUEST
-
-    def _block_written(self, data: bytes) -> None:
-        count = len(data) // SECTOR
-        if not self.drive or not self.drive.write(self.lba, data):
-            self._fail(UNCORRECTABLE)
-            return
-        self.lba += count
-        self.remaining -= count
-        if self.remaining:
-            self._await()
-            self._request()
-        else:
-            self._finish()
-
-    def _finish(self, interrupt: bool = True) -> None:
-        self._forget_data()
-        self.status, self.error = IDLE, 0
-        if interrupt:
-            self._request()
-
-    def _fail(self, error: int) -> None:
-        self._forget_data()
-        self.status, self.error = IDLE | ERROR, error
-        self._request()
-
-    def _forget_data(self) -> None:
-        self.remaining = 0
-        self.data.clear()
+        return self._slots.get(self.device >> 4 & 1)
 
     def connect(self, ports: PortSpace, base: int) -> None:
         """Attach at `base` (0x1F0, 0x170) and `base` + 0x206."""
@@ -149,10 +132,93 @@ class IdeChannel(Device, span=8):
         ports.attach(base, self)
         ports.attach(base + 0x206, self.control_port)
 
+    # -- what commands do with the channel -----------------------------------------------------------------------------
+
+    def _update(self) -> None:
+        self.interrupt.set(self.requested and not self.control & NO_INTERRUPT)
+
+    def request(self) -> None:
+        """Raise the interrupt; it stays until the status is read or a command is given."""
+        self.requested = True
+        if self.engine is not None and not self.control & NO_INTERRUPT:
+            self.engine.interrupted()
+        self._update()
+
+    def offer(self, data: bytes) -> None:
+        """Let the guest read `data`, and interrupt."""
+        self.data.offer(data)
+        self.status = IDLE | REQUEST
+        self.request()
+
+    def expect(self, size: int) -> None:
+        """Let the guest write `size` bytes."""
+        self.data.expect(size)
+        self.status = IDLE | REQUEST
+
+    def move(self, size: int, *, to_memory: bool) -> None:
+        """Ask for a DMA transfer of `size` bytes."""
+        self.dma_left, self.dma_to_memory = size, to_memory
+        self.status = IDLE | REQUEST
+        if self.engine is not None:
+            self.engine.wake()
+
+    def finish(self, interrupt: bool = True) -> None:
+        """End the command well."""
+        self.forget_data()
+        self.status, self.error = IDLE, 0
+        if interrupt:
+            self.request()
+
+    def fail(self, error: int) -> None:
+        """End the command with an error."""
+        self.forget_data()
+        self.status, self.error = IDLE | ERROR, error
+        self.request()
+
+    def forget_data(self) -> None:
+        """No data is under way."""
+        self.dma_left = 0
+        self.data.clear()
+
+    def _block_read(self) -> None:
+        if self.selected is not None:
+            self.selected.block_read()
+
+    def _block_written(self, data: bytes) -> None:
+        if self.selected is not None:
+            self.selected.block_written(data)
+
+    def dma_take(self, size: int) -> bytes:
+        """The next bytes for memory; fewer than `size` where the drive failed, and the command with it."""
+        data = self.selected.dma_read(size) if self.selected is not None else b""
+        if len(data) == size:
+            self._moved(size)
+        return data
+
+    def dma_give(self, data: bytes) -> None:
+        """The next bytes from memory."""
+        if self.selected is not None and self.selected.dma_written(data):
+            self._moved(len(data))
+
+    def _moved(self, size: int) -> None:
+        self.dma_left -= size
+        if not self.dma_left and self.selected is not None:
+            self.selected.complete()
+
     # -- task file -----------------------------------------------------------------------------------------------------
 
+    def low_bytes(self, *registers: int) -> tuple[int, ...]:
+        """What was written last to each of these registers."""
+        return tuple(self.task[register] & 0xFF for register in registers)
+
+    def show(self, *, count: int | None = None, low: int | None = None, middle: int | None = None, high: int | None = None) -> None:
+        """Put bytes into the task file for the guest to read."""
+        for register, value in ((COUNT, count), (LOW, low), (MIDDLE, middle), (HIGH, high)):
+            if value is not None:
+                self.task[register] = value
+
     def _read_task(self, register: int) -> int:
-        if self.drive is None:
+        if self.selected is None:
             return ABSENT
         return self.task[register] >> 8 if self.control & HIGH_ORDER else self.task[register] & 0xFF
 
@@ -163,7 +229,7 @@ class IdeChannel(Device, span=8):
 
     @reads(1)
     def read_error(self) -> int:
-        return ABSENT if self.drive is None else self.error
+        return ABSENT if self.selected is None else self.error
 
     @writes(1)
     def write_features(self, value: int) -> None:
@@ -203,12 +269,15 @@ class IdeChannel(Device, span=8):
 
     @reads(6)
     def read_device(self) -> int:
-        return ABSENT if self.drive is None else self.device | 0xA0
+        return ABSENT if self.selected is None else self.device | 0xA0
 
     @writes(6)
     def write_device(self, value: int) -> None:
         self.control &= ~HIGH_ORDER
         if not self.status & BUSY:
+            if (value ^ self.device) & SECOND_DRIVE:
+                self.forget_data()
+                self.status &= ~REQUEST
             self.device = value
 
     @reads(7)
@@ -219,130 +288,57 @@ class IdeChannel(Device, span=8):
 
     def alternate_status(self) -> int:
         """The status, without an effect on the interrupt."""
-        return ABSENT if self.drive is None else self.status
+        return ABSENT if self.selected is None else self.status
 
     def set_control(self, value: int) -> None:
         """Device control: reset, interrupt enable, which byte of the task file is read."""
         before, self.control = self.control, value & (HIGH_ORDER | RESET | NO_INTERRUPT)
         if value & RESET:
             self.timer.cancel()
-            self._forget_data()
+            self.forget_data()
             self.requested = False
             self.status = BUSY
         elif before & RESET:
-            self._sign()
+            self.device = 0
+            for commands in self.commands:
+                commands.reset()
+            self.sign()
             self.status = IDLE
         self._update()
 
-    def _sign(self) -> None:
-        """The signature of an ATA drive that passed its diagnostic."""
-        self.task = [0, 1, 1, 0, 0]
-        self.device, self.error = 0, 0x01
+    def sign(self) -> None:
+        """The signature of the selected drive, which passed its diagnostic."""
+        self.device &= SECOND_DRIVE
+        self.error = 0x01
+        self.task = [0, *(self.selected.signature if self.selected is not None else (0, 0, 0, 0))]
 
     # -- commands ------------------------------------------------------------------------------------------------------
 
     @writes(7)
     def command(self, value: int) -> None:
-        if self.status & BUSY or (self.drive is None and value != 0x90):
+        selected = self.selected
+        if (self.status & BUSY and value != DEVICE_RESET) or (selected is None and value != EXECUTE_DIAGNOSTIC):
             return
         self.control &= ~HIGH_ORDER
         self.requested = False
         self._update()
-        self._forget_data()
+        self.forget_data()
+        self.timer.cancel()
         self.pending_command = value
-        if self.latency and value not in WRITES:
+        if self.latency and selected is not None and value not in selected.prompt:
             self.status = BUSY
             self.timer.arm(self.clock.now + self.latency)
         else:
             self._run()
 
     def _run(self) -> None:
-        command, drive = self.pending_command, self.drive
         self.status, self.error = IDLE, 0
-        if command == 0x90:  # EXECUTE DEVICE DIAGNOSTIC
-            self._sign()
-            self._request()
-        elif drive is None:
-            return
-        elif command in READS:
-            self._transfer(drive, command, READS[command])
-        elif command in WRITES:
-            self._transfer(drive, command, WRITES[command])
-        elif command in VERIFIES:
-            if self._locate(drive, VERIFIES[command]):
-                self._finish()
-        elif command == 0xEC:
-            self._offer(drive.identify())
-        else:
-            self._command_without_data(drive, command)
-
-    def _command_without_data(self, drive: AtaDrive, command: int) -> None:
-        good = True
-        match command:
-            case 0x91:  # INITIALIZE DEVICE PARAMETERS
-                good = bool(self.task[COUNT] & 0xFF)
-                if good:
-                    drive.sectors_per_track, drive.heads = self.task[COUNT] & 0xFF, (self.device & 0x0F) + 1
-            case 0xC6:  # SET MULTIPLE MODE: a power of two, or 0
-                count = self.task[COUNT] & 0xFF
-                good = count <= LARGEST_MULTIPLE and not count & (count - 1)
-                if good:
-                    drive.multiple = count
-            case 0xEF:
-                good = self.task[FEATURES] & 0xFF in ACCEPTED_FEATURES
-            case 0xE5:  # CHECK POWER MODE
-                self.task[COUNT] = 0xFF
-            case 0xF8:  # READ NATIVE MAX ADDRESS
-                self._show_lba(min(drive.sectors, 0x1000_0000) - 1)
-            case _ if 0x70 <= command <= 0x7F:  # SEEK
-                if not self._locate(drive, wide=False, one=True):
-                    return
-            case _:
-                good = command in WITHOUT_DATA or 0x10 <= command <= 0x1F  # RECALIBRATE
-        if good:
-            self._finish()
-        else:
-            self._fail(ABORTED)
-
-    def _show_lba(self, lba: int) -> None:
-        self.task[LOW], self.task[MIDDLE], self.task[HIGH] = lba & 0xFF, lba >> 8 & 0xFF, lba >> 16 & 0xFF
-        self.device = self.device & 0xF0 | lba >> 24
-
-    def _transfer(self, drive: AtaDrive, command: int, wide: bool) -> None:
-        if command in MULTIPLE and not drive.multiple:
-            self._fail(ABORTED)
-            return
-        if not self._locate(drive, wide):
-            return
-        self.block = drive.multiple if command in MULTIPLE else 1
-        if command in READS:
-            self._next_read_block()
-        else:
-            self._await()
-
-    def _locate(self, drive: AtaDrive, wide: bool, one: bool = False) -> bool:
-        """Set `lba` and `remaining` from the task file; False, with the error reported, outside the drive."""
-        task = self.task
-        low, middle, high = (task[register] & 0xFF for register in (LOW, MIDDLE, HIGH))
-        lba: int | None
-        if wide:
-            lba = low | middle << 8 | high << 16
-            lba |= (task[LOW] >> 8) << 24 | (task[MIDDLE] >> 8) << 32 | (task[HIGH] >> 8) << 40
-            count = task[COUNT] or 0x1_0000
-        else:
-            count = task[COUNT] & 0xFF or 0x100
-            head = self.device & 0x0F
-            if self.device & USE_LBA:
-                lba = low | middle << 8 | high << 16 | head << 24
-            else:
-                lba = drive.from_chs(middle | high << 8, head, low)
-        if one:
-            count = 1
-        if lba is None or lba + count > drive.sectors or (wide and not self.device & USE_LBA):
-            self._fail(NOT_FOUND)
-            return False
-        self.lba, self.remaining = lba, count
-        return True
+        if self.pending_command == EXECUTE_DIAGNOSTIC:
+            self.device = 0
+            self.sign()
+            self.request()
+        elif self.selected is not None:
+            self.selected.execute(self.pending_command)
 
 
 class IdeControl(Device, span=1):
