@@ -21,7 +21,7 @@ class RunOptions:
     """Which guest, on which machine, under which paging."""
 
     program: Program | None
-    """None: the bundled guest."""
+    """None: the boot sector of a disk, without disks the bundled guest."""
     machine: MachineOptions
     paging: str = "ept"
     """A value of `PagingMode`."""
@@ -40,9 +40,10 @@ def start(options: RunOptions) -> int:
 
     machine, program = options.machine, options.program
     model, drives = find_model(machine.model), open_drives(machine.drives)
-    if program is None:
+    image = None
+    if program is None and not any(drives):
         image = load_multiboot(bundled_guest(), "the bundled guest", machine.memory)
-    else:
+    elif program is not None:
         modules = [(module.path, module.command_line) for module in program.modules]
         image = load_files(program.kernel, machine.memory, program.append, modules)
     show_build_progress(sys.stderr)
@@ -59,7 +60,10 @@ def start(options: RunOptions) -> int:
     guest.interactive = sys.stdin.isatty()
     history = record_hints(guest.root.processor, sys.stderr) if options.hints else None
     guest.root.history = history
-    guest.load(image)
+    if image is not None:
+        guest.load(image)
+    else:
+        guest.boot()
     started = time.monotonic()
     try:
         with console.attached(guest.devices.board, guest.inbox.post):
@@ -102,7 +106,7 @@ def command(
     """Run an operating system as a guest of the hypervisor; IMAGE is short for --kernel IMAGE.
 
     Several images run at once, in turns on one processor.
-    Without an image, the bundled guest runs. At the end, VM exits are listed by reason.
+    Without an image, the boot sector of --drive runs, without that the bundled guest. At the end, VM exits are listed by reason.
     """
     if len(images) > 1 or guests is not None:
         from vmxon.cli.several import start as start_several

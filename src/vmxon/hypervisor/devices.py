@@ -13,6 +13,7 @@ from vmxon.hypervisor.operation.registers import GuestRegisters, Register
 from vmxon.hypervisor.operation.vmcs import Bitmaps
 from vmxon.machine.board import Board, Sinks
 from vmxon.machine.configuration import PcConfiguration
+from vmxon.machine.firmware import Bios, BiosMemory
 from vmxon.machine.pace import Pace
 from vmxon.machine.root import RootProcessor
 from vmxon.vmx.fields import VmcsField as Field
@@ -51,9 +52,17 @@ class GuestDevices:
         sinks = Sinks((serial,), debug_console, leave=leave, reset=self._reset, power_off=lambda: leave(0))
         self.board = Board(configuration, memory.view, sinks, memory)
         self.board.program()
+        self._bios: Bios | None = None
         self.clock = self.board.clock
         for port in HARMLESS:
             self._open(bitmaps, port)
+
+    def firmware(self) -> Bios:
+        """The firmware of a guest that starts from a disk or in real mode."""
+        if self._bios is None:
+            self._bios = Bios(self.board, BiosMemory(self.memory.size, self.memory.read, self.memory.write))
+            self._bios.connect(self.board.bus)
+        return self._bios
 
     def _open(self, bitmaps: Bitmaps, port: int) -> None:
         page = bitmaps.io_a if port < 0x8000 else bitmaps.io_b

@@ -120,6 +120,7 @@ class VirtualMachine:
             paging=lambda user: self.paging.paging(user),  # noqa: PLW0108 - `paging` is made later, from the injector of these devices
             drives=drives,
         )
+        self._loader = Loader(root, self.memory, self.registers, self.devices.firmware)
         self.injector = Injector(root, self.devices.board.pic)
         self.paging: VirtualMemory
         if paging is PagingMode.EPT:
@@ -158,8 +159,20 @@ class VirtualMachine:
         self._limit: float | None = None
 
     def load(self, image: BootImage) -> None:
-        """Put a program into memory."""
-        Loader(self.root, self.memory, self.registers).load(image)
+        """Put a program into memory.
+
+        Raises:
+            ConfigurationError: it starts in real mode, which this guest cannot.
+        """
+        self._loader.load(image)
+
+    def boot(self) -> None:
+        """Start the firmware, which starts a disk's boot sector.
+
+        Raises:
+            ConfigurationError: this guest cannot start in real mode.
+        """
+        self._loader.start_firmware()
 
     def end(self, value: int) -> None:
         """The guest's run ends with this status, at the next VM entry at the latest."""

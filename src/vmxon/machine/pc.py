@@ -18,10 +18,10 @@ from vmxon.machine.configuration import Firmware, PcConfiguration
 from vmxon.machine.firmware import Bios, BiosMemory
 from vmxon.machine.firmware.rom import RESET_VECTOR, SEGMENT
 from vmxon.machine.guest_history import GuestHistory
-from vmxon.machine.loader import BootImage
+from vmxon.machine.loader import BootImage, RealStart
 from vmxon.machine.local_apic import ApicWires
 from vmxon.machine.memory_map import MemoryMap
-from vmxon.machine.modes import enter_flat_32, enter_real
+from vmxon.machine.modes import enter_flat_32, enter_long, enter_real
 from vmxon.machine.processor import Processor
 from vmxon.machine.shutdown import triple_fault
 from vmxon.machine.slice import LONGEST_SLICE, Slice
@@ -83,13 +83,13 @@ class Pc:
             past_apic=self._lead_past_apic,
         )
         engine = self.processor.engine
-        memory = BiosMemory(engine.memory_size, engine.read_physical, engine.write_physical)
-        self.board = board = Board(configuration, engine.memory, sinks, memory, self.memory_map)
+        self.memory = BiosMemory(engine.memory_size, engine.read_physical, engine.write_physical)
+        """Physical memory for devices and the firmware."""
+        self.board = board = Board(configuration, engine.memory, sinks, self.memory, self.memory_map)
         self.apic = ApicWires(self.processor, board.clock, self.pace.time_of, board.pic.acknowledge, board.io_apic.end)
         self.board.pic.output.connect(lambda level: self.apic.apic.set_pin(0, level))
-        self.bios = Bios(self.board, memory) if configuration.firmware is Firmware.OWN else None
-        if self.bios is not None:
-            self.bios.connect(self.board.bus)
+        self.bios: Bios | None = None
+        """Our firmware, once something has started through it."""
         self.interactive = False
         """Somebody may type: idle time passes at the pace of the wall clock."""
         self.attended = False
@@ -125,10 +125,18 @@ class Pc:
         if self.configuration.acpi:
             self._place_tables()
         self.apic.program_virtual_wire()
-        if self.bios is not None:
-            self.bios.place_code()
-            enter_real(self.state, SEGMENT, RESET_VECTOR)
-            self.processor.refresh()
+        if self.configuration.firmware is Firmware.OWN:
+            self._start_firmware(None)
+
+    def _start_firmware(self, program: RealStart | None) -> None:
+        """Our own, from its reset vector on, to a program in memory or to a boot sector."""
+        if self.bios is None:
+            self.bios = Bios(self.board, self.memory)
+            self.bios.connect(self.board.bus)
+        self.bios.program = program
+        self.bios.place_code()
+        enter_real(self.state, SEGMENT, RESET_VECTOR)
+        self.processor.refresh()
 
     def reset(self) -> None:
         """RESET of processor and devices; memory keeps its content, and the kernel is loaded again."""
@@ -146,7 +154,13 @@ class Pc:
         """Place a boot image and set the registers that its protocol promises; run() starts it, each reset again."""
         self.kernel = image
         image.place(self.processor.engine.write_physical)
-        enter_flat_32(self.state, image.entry)
+        if isinstance(image.start, RealStart):
+            self._start_firmware(image.start)
+            return
+        if image.start is None:
+            enter_flat_32(self.state, image.entry)
+        else:
+            enter_long(self.state, image.entry, image.start.tables)
         gpr = self.state.gpr
         gpr[0], gpr[3], gpr[4], gpr[6] = image.eax, image.ebx, image.esp, image.esi
         self.processor.refresh()

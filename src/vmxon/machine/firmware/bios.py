@@ -12,7 +12,7 @@ from vmxon.machine.firmware.areas import BOOT_ADDRESS, DATA_AREA, DATA_AREA_SIZE
 from vmxon.machine.firmware.call import LAYOUT, Call
 from vmxon.machine.firmware.memory import BiosMemory
 from vmxon.machine.firmware.services import printer
-from vmxon.machine.firmware.services.boot import Bootable, BootServices, BootStart
+from vmxon.machine.firmware.services.boot import Bootable, BootServices
 from vmxon.machine.firmware.services.clock import ClockServices
 from vmxon.machine.firmware.services.disk import FIRST, DiskServices, FixedDisk, Geometry
 from vmxon.machine.firmware.services.disk_packets import DiskPackets
@@ -21,6 +21,7 @@ from vmxon.machine.firmware.services.keyboard import KeyboardServices
 from vmxon.machine.firmware.services.serial import SerialServices
 from vmxon.machine.firmware.services.system import SystemServices
 from vmxon.machine.firmware.services.video import VideoServices
+from vmxon.machine.loader.image import RealStart
 from vmxon.machine.loader.information import CONVENTIONAL_END, KIB, memory_map
 
 RESET_PULSE = 0xFE
@@ -41,6 +42,8 @@ class Bios(Device, span=1):
 
     def __init__(self, board: Board, memory: BiosMemory) -> None:
         self.board, self.memory = board, memory
+        self.program: RealStart | None = None
+        """What INT 19h starts before any disk: it is in memory already."""
         ports = board.bus
         self.video = VideoServices(self.memory, ports)
         self.clock = ClockServices(self.memory, ports)
@@ -110,8 +113,21 @@ class Bios(Device, span=1):
         self.clock.power_on()
 
     def _boot_devices(self) -> Iterator[Bootable]:
+        if self.program is not None:
+            yield Program(self.program)
         for number, disk in enumerate(self.disks.disks):
             yield BootDisk(self.memory, FIRST + number, disk)
+
+
+class Program:
+    """Something that a loader put into memory."""
+
+    def __init__(self, how: RealStart) -> None:
+        self.how = how
+
+    def start(self) -> RealStart | str:
+        """Nothing is left to do."""
+        return self.how
 
 
 class BootDisk:
@@ -120,7 +136,7 @@ class BootDisk:
     def __init__(self, memory: BiosMemory, number: int, disk: FixedDisk) -> None:
         self.memory, self.number, self.disk = memory, number, disk
 
-    def start(self) -> BootStart | str:
+    def start(self) -> RealStart | str:
         """Sector 0 at 7C00h, if it ends in 55 AA."""
         name = f"disk {self.number:02X}h"
         sector = self.disk.drive.read(0, 1)
@@ -129,7 +145,7 @@ class BootDisk:
         if sector[SECTOR - 2 :] != b"\x55\xaa":
             return f"{name}: its first sector ends in {sector[SECTOR - 2 :].hex(' ')}, not 55 aa"
         self.memory.write(BOOT_ADDRESS, sector)
-        return BootStart(self.number)
+        return RealStart(0, BOOT_ADDRESS, drive=self.number)
 
 
 def _disk_table(geometry: Geometry) -> bytes:

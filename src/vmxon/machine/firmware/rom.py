@@ -39,7 +39,7 @@ DATE = b"01/01/26"
 
 
 def _interrupt(label: str) -> str:
-    """What INT does, to a label; LLVM makes the call of 16-bit code 32 bits wide, so it is spelt out."""
+    """What INT does, to a label; LLVM's CALL of 16-bit code pushes 32 bits, so it is spelt out."""
     return f"pushf; push cs; .byte 0xE8; .word {label} - . - 2"
 
 

@@ -34,16 +34,38 @@ class Module:
 
 
 @dataclass(frozen=True, slots=True)
+class LongStart:
+    """64-bit mode, paged through the PML4 table at `tables`, flat segments, interrupts off."""
+
+    tables: int
+
+
+@dataclass(frozen=True, slots=True)
+class RealStart:
+    """Real mode after the firmware's power-on self test, as INT 19h would start a boot sector."""
+
+    segment: int
+    offset: int
+    data_segment: int = 0
+    """DS and ES."""
+    drive: int = 0x80
+    """DL."""
+    interrupts: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class BootImage:
-    """A loaded program: flat 32-bit protected mode, no paging, interrupts off, is how it starts."""
+    """A loaded program, and how it starts."""
 
     writes: tuple[MemoryWrite, ...]
     entry: int
     """Physical address of the first instruction."""
-    eax: int
-    ebx: int
-    esp: int
+    eax: int = 0
+    ebx: int = 0
+    esp: int = 0
     esi: int = 0
+    start: LongStart | RealStart | None = None
+    """None: flat 32-bit protected mode, no paging, interrupts off."""
 
     def place(self, write: Callable[[int, bytes], None]) -> None:
         """Hand every byte to `write(address, data)`, zeros included."""

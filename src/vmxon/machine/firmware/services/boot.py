@@ -10,23 +10,16 @@ from typing import Protocol
 
 from vmxon.arch.flags import Rflags
 from vmxon.errors import GuestStopped
-from vmxon.machine.firmware.areas import BOOT_ADDRESS
 from vmxon.machine.firmware.call import Call
+from vmxon.machine.loader.image import RealStart
 
 
 class Bootable(Protocol):
     """Something that INT 19h can start."""
 
-    def start(self) -> BootStart | str:
+    def start(self) -> RealStart | str:
         """Put its first sectors into memory and say how to start them; or why they cannot be started."""
         ...
-
-
-class BootStart:
-    """How a boot device starts: the number in DL, and where."""
-
-    def __init__(self, number: int, segment: int = 0, offset: int = BOOT_ADDRESS) -> None:
-        self.number, self.segment, self.offset = number, segment, offset
 
 
 class BootServices:
@@ -44,11 +37,11 @@ class BootServices:
         reasons = []
         for device in self.devices():
             start = device.start()
-            if isinstance(start, BootStart):
+            if isinstance(start, RealStart):
                 call.eax = call.ebx = call.ecx = call.esi = call.edi = call.ebp = 0
-                call.edx, call.ds, call.es = start.number, 0, 0
+                call.edx, call.ds, call.es = start.drive, start.data_segment, start.data_segment
                 call.cs, call.ip = start.segment, start.offset
-                call.set_flag(Rflags.if_.mask, on=True)
+                call.set_flag(Rflags.if_.mask, on=start.interrupts)
                 return
             reasons.append(start)
         self.put("No bootable device.\r\n")
