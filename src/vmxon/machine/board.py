@@ -14,6 +14,7 @@ from vmxon.devices.dma import DmaMemory
 from vmxon.devices.ide import BusMaster, Ide, IdeFunction
 from vmxon.devices.interrupt import Line, SharedLine, Signal
 from vmxon.devices.keyboard import KeyboardController
+from vmxon.devices.numeric import NumericError
 from vmxon.devices.pci import HostBridge, IsaBridge, PciBus, PciHost, PowerFunction, ShadowMemory
 from vmxon.devices.pci.isa import ROUTABLE
 from vmxon.devices.pic import PicPair
@@ -101,6 +102,7 @@ class Board:
         lines = [self.line(number) for number in range(len(self.pic.lines))]
         self.pit = Pit8254(self.clock, lines[0])
         self.keyboard = KeyboardController(self.clock, lines[1], set_a20=sinks.a20, reset=sinks.reset)
+        self.numeric_error = NumericError(lines[13])
         self.cmos = Cmos(self.clock, lines[8], configuration.base_time, configuration.layout.low, configuration.layout.high)
         self.vga = Vga(self.clock)
         serial = [*sinks.serial, *[ignore] * len(SERIAL_PORTS)]
@@ -121,7 +123,7 @@ class Board:
         self._connect(configuration)
         resettable: tuple[Saved, ...] = (
             self.pic, *self.lines[len(self.pic.lines) :], self.io_apic, self.interrupt_mode, self.pit, self.keyboard, self.vga,
-            *self.uarts, self.post_code,
+            *self.uarts, self.numeric_error, self.post_code,
             self.ide.primary, self.ide.secondary, self.power, self.advanced_power, self.reset_control,
             *self.shared.values(), self.pci_host, *self.pci.functions.values(), *self.masters,
         )  # fmt: skip
@@ -151,7 +153,7 @@ class Board:
         else:
             self.bus.attach(POWER_PORTS, self.power)
         for device in (
-            self.pic, self.pit, self.keyboard, self.cmos, self.vga, self.post_code, self.ide,
+            self.pic, self.pit, self.keyboard, self.cmos, self.vga, self.numeric_error, self.post_code, self.ide,
             self.advanced_power,
         ):  # fmt: skip
             device.connect(self.bus)

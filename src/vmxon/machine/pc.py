@@ -110,6 +110,7 @@ class Pc:
             HostRequest.MEMORY_WRITE: self._memory_write,
             **self.apic.services,
             HostRequest.HALT: self._halt,
+            HostRequest.NUMERIC_ERROR: self.board.numeric_error.report,
             HostRequest.TRIPLE_FAULT: self._triple_fault,
             HostRequest.MISSING: self._missing,
         }

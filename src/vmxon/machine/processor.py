@@ -16,6 +16,7 @@ from vmxon.machine.modes import reset
 from vmxon.machine.translations import parse_policy
 from vmxon.microcode.layout import member_offset
 from vmxon.processor.apic import NO_PAGE
+from vmxon.processor.architectural_state import ArchitecturalState
 from vmxon.processor.msr_storage import reset_msrs
 from vmxon.processor.state import CodeSize, HostRequest, ProcessorState, Segment
 from vmxon.processor.time import MULTIPLIER_FRACTION
@@ -100,10 +101,9 @@ class Processor:
         self.refresh()
 
     def _clear(self) -> None:
-        """Zeros in every register and every pending event: the state's members before those that describe the model."""
+        """Zeros in every register and every pending event."""
         kept = {name: getattr(self.state, name) for name in TIME}
-        end = member_offset(ProcessorState, "physical_width")
-        self.engine.arena.part("state", end)[:] = bytes(end)
+        self.engine.arena.part("state", ArchitecturalState.size)[:] = bytes(ArchitecturalState.size)
         for name, value in kept.items():
             setattr(self.state, name, value)
 

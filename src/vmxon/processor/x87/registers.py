@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from vmxon.microcode import inline, microcode, u16, u32, u64
+from vmxon.microcode import fault, inline, microcode, u8, u16, u32, u64
 from vmxon.processor.exceptions import device_not_available, x87_error
 from vmxon.processor.floating.extended import INDEFINITE, INDEFINITE_HEAD
 from vmxon.processor.floating.formats import BEFORE, INVALID, ROUNDED_UP, STACK_FAULT
+from vmxon.processor.state import FaultKind, HostRequest
 from vmxon.processor.state import ProcessorState as Cpu
 
 C0, C1, C2, C3 = 1 << 8, 1 << 9, 1 << 10, 1 << 14
@@ -14,7 +15,7 @@ SUMMARY, BUSY = 1 << 7, 1 << 15
 """ES: an unmasked exception is pending; B mirrors it (Vol. 1 §8.1.3 “x87 FPU Status Register”)."""
 FLAGS = 0x3F
 TOP_SHIFT = 11
-CR0_MP, CR0_EM, CR0_TS = 1 << 1, 1 << 2, 1 << 3
+CR0_MP, CR0_EM, CR0_TS, CR0_NE = 1 << 1, 1 << 2, 1 << 3, 1 << 5
 
 
 @inline
@@ -26,13 +27,27 @@ def check_available(cpu: Cpu) -> None:
 
 @inline
 def check_pending(cpu: Cpu) -> None:
-    """#MF where an unmasked exception waits: what every waiting instruction does next.
-
-    With CR0.NE = 0 a PC signals FERR# and IRQ 13 instead (Vol. 1 §8.7.2 “MS-DOS* Compatibility Sub-mode”);
-    that is a later issue.
-    """
+    """#MF or FERR# where an unmasked exception waits: what every waiting instruction does next."""
     if cpu.x87_status & SUMMARY != 0:
+        report_error(cpu)
+    elif cpu.x87_reported != 0:
+        cpu.x87_reported = u8(0)
+
+
+@microcode
+def report_error(cpu: Cpu) -> None:
+    """#MF; with CR0.NE = 0 FERR#, which a PC turns into IRQ 13 (Vol. 1 §8.7.2 “MS-DOS* Compatibility Sub-mode”).
+
+    The instruction then waits for the interrupt, which comes before it runs again. Where none comes, a PC stands still; here the
+    instruction goes on as under IGNNE#, so that a guest that forgot its interrupt does not hang.
+    """
+    if cpu.cr0 & CR0_NE != 0:
         x87_error(cpu)
+    if cpu.x87_reported == 0:
+        cpu.x87_reported = u8(1)
+        cpu.request = u32(HostRequest.NUMERIC_ERROR)
+        cpu.fault_kind = u32(FaultKind.HOST)
+        fault()
 
 
 @inline
