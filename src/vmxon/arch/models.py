@@ -40,6 +40,7 @@ NEHALEM_FEATURES = BASE | {Feature.POPCNT, Feature.RDTSCP, Feature.INVARIANT_TSC
 
 ALL_FEATURES = NEHALEM_FEATURES | {
     *(Feature.APIC, Feature.X2APIC, Feature.TSC_DEADLINE),
+    *(Feature.MMX, Feature.SSE3, Feature.SSSE3, Feature.SSE4_1, Feature.SSE4_2, Feature.PREFETCHW),
     *(Feature.PCID, Feature.MOVBE, Feature.PDPE1GB, Feature.LZCNT),
     *(
         Feature.FSGSBASE,

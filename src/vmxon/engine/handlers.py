@@ -16,6 +16,7 @@ from vmxon.isa.operands import (
     FormVariant,
     ImmediateOperand,
     MemoryOperand,
+    MmxOperand,
     NumberOperand,
     Operand,
     RegisterOperand,
@@ -235,6 +236,8 @@ def make_operand(token: str, handler: Handler, cpu: StateRef, record: StateRef, 
         return FixedRegister(cpu, record, unsigned(bits) if bits else sized, offset)
     if role == "n":
         return NumberOperand(cpu, record, {"d": "destination", "s": "source"}[rest.rpartition(".")[2]])
+    if rest == "mm":
+        return MmxOperand(cpu, record, field)
     if rest.startswith("x"):
         kind_bits = int(rest[1:])
         if handler.memory and role == "m":

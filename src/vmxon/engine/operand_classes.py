@@ -16,7 +16,7 @@ SOURCE_NONE, SOURCE_REG, SOURCE_RM, SOURCE_OPCODE, SOURCE_VVVV = range(5)
 CLASS_WIDE, CLASS_BYTE, CLASS_NUMBER = 0, 16, 32
 
 WIDTHS = ("8", "16", "32", "64")
-NUMBERED = ("Sreg", "CR", "DR", "sti", "mm")
+NUMBERED = ("Sreg", "CR", "DR", "sti")
 SIGN_EXTENDED = (0x83, 0x6B)
 """Opcodes whose immediate byte is the wider immediate of their neighbours in short: one handler serves both."""
 
@@ -75,13 +75,16 @@ class OperandClasses:
         index = 2 if third else self.taken
         role = "dst"[index]
         self.taken += not third
-        if stem.startswith(("r/m", "xmm/")):
+        if stem.startswith(("r/m", "xmm/", "mm/")):
             self._register_or_memory(stem, role, index)
             return
         source = SOURCE_VVVV if third else self._place(stem)
         if stem in NUMBERED:
             self.registers[index] = source | CLASS_NUMBER
             operand = f"n:{stem}.{role}"
+        elif stem.startswith("mm"):
+            self.registers[index] = source | CLASS_NUMBER
+            operand = f"{role}:mm"
         elif stem.startswith("xmm"):
             self.registers[index] = source | CLASS_NUMBER
             operand = f"{role}:x128"
@@ -94,20 +97,20 @@ class OperandClasses:
         self.memory.append(operand)
 
     def _register_or_memory(self, stem: str, role: str, index: int) -> None:
-        vector = stem.startswith("xmm/")
-        width = stem.removeprefix("xmm/m") if vector else stem.removeprefix("r/m")
+        family, _, width = stem.partition("/m")
+        general = family == "r"
         byte = CLASS_BYTE if width == "8" else CLASS_WIDE
-        self.registers[index] = SOURCE_RM | (CLASS_NUMBER if vector else byte)
-        operand = f"x{width}" if vector else width if width in WIDTHS else ""
-        self.plain.append(f"{role}:{operand}")
-        self.memory.append(f"m:{operand}")
+        self.registers[index] = SOURCE_RM | (byte if general else CLASS_NUMBER)
+        memory = f"x{width}" if family == "xmm" else width if width in WIDTHS else ""
+        self.plain.append(f"{role}:{'mm' if family == 'mm' else memory}")
+        self.memory.append(f"m:{memory}")
         self.has_memory = self.has_register = True
 
     def _place(self, stem: str) -> int:
-        """The field that names a register operand; `rm`, `rm32` and `xmmrm` are ModRM.rm in register-only forms."""
+        """The field that names a register operand; `rm`, `rm32`, `xmmrm` and `mmrm` are ModRM.rm in register-only forms."""
         if self.opcode.in_opcode and not stem.startswith("rm"):
             return SOURCE_OPCODE
-        if stem.startswith("rm") or stem in ("xmmrm", "sti") or self.opcode.digit is not None:
+        if stem.startswith("rm") or stem in ("xmmrm", "mmrm", "sti") or self.opcode.digit is not None:
             return SOURCE_RM
         return SOURCE_REG
 

@@ -12,6 +12,7 @@ from vmxon.microcode.types import TYPES
 from vmxon.microcode.values import StateRef, Value
 from vmxon.processor.exceptions import general_protection
 from vmxon.processor.memory import fast_segment_linear, modifiable, readable, writable
+from vmxon.processor.mmx import enter_mmx
 from vmxon.processor.state import ProcessorState as Cpu
 
 if TYPE_CHECKING:
@@ -346,6 +347,43 @@ class XmmOperand(Operand):
     def write_high(self, value: int) -> None:
         """Replace bits 127:64."""
         self.cpu.xmm[u64(self.number()) * 2 + 1] = value
+
+
+class MmxOperand(Operand):
+    """An MMX register: the significand of the x87 register of its number."""
+
+    kind = cast(IntType, u64)
+
+    def __init__(self, cpu: object, record: object, field: str) -> None:
+        super().__init__(cpu, record)
+        self.field = field
+
+    @inline
+    def number(self) -> int:
+        """The register number, as u8; REX has no part in it."""
+        if self.field == "destination":
+            return self.record.destination & 7
+        return self.record.source & 7
+
+    @inline
+    def read_low(self) -> int:
+        """All 64 bits, as u64."""
+        return self.cpu.x87_significand[u64(self.number())]
+
+    @inline
+    def read(self) -> int:
+        return self.read_low()
+
+    def read_halves(self) -> tuple[int, int]:
+        """There are none."""
+        raise TypeError("an MMX register has no halves")
+
+    @inline
+    def write_low(self, value: int) -> None:
+        """Replace the register, which makes a NaN of what the x87 sees there (Vol. 3A §13.2 “The MMX State …”)."""
+        enter_mmx(self.cpu)
+        self.cpu.x87_significand[u64(self.number())] = value
+        self.cpu.x87_exponent[u64(self.number())] = u16(0xFFFF)
 
 
 FIXED: dict[str, tuple[int | None, int]] = {

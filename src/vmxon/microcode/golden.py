@@ -90,9 +90,9 @@ class PythonEmitter:
     def intrinsic(self, name: str, value: Value) -> Value:
         bits = value.kind.bits
         text = {
-            "popcount": f"{value.text}.bit_count()",
-            "leading_zeros": f"{bits} - {value.text}.bit_length()",
-            "trailing_zeros": f"(({value.text} & -{value.text}).bit_length() - 1) if {value.text} else {bits}",
+            "popcount": f"({value.text}).bit_count()",
+            "leading_zeros": f"{bits} - ({value.text}).bit_length()",
+            "trailing_zeros": f"((({value.text}) & -({value.text})).bit_length() - 1) if {value.text} else {bits}",
             "byte_swap": f"int.from_bytes({value.text}.to_bytes({bits // 8}, 'little'), 'big')",
         }[name]
         return self._value(value.kind, text)

@@ -79,6 +79,14 @@ def integers_to_singles(cpu: Cpu, low: u64, high: u64) -> tuple[u64, u64]:
 
 
 @microcode
+def integer_pair_to_singles(cpu: Cpu, half: u64) -> u64:
+    """CVTPI2PS."""
+    result, flags = half_from_integers(half, simd_control(cpu.mxcsr))
+    report_simd(cpu, flags)
+    return result
+
+
+@microcode
 def integers_to_doubles(half: u64) -> tuple[u64, u64]:
     """CVTDQ2PD: always exact."""
     low, _ = from_integer(DOUBLE, signed_element(half, 0), u32(0))
@@ -102,6 +110,14 @@ def singles_to_integers(cpu: Cpu, truncates: int, low: u64, high: u64) -> tuple[
     new_high, high_flags = half_to_integers(truncates, high, control)
     report_simd(cpu, low_flags | high_flags)
     return new_low, new_high
+
+
+@microcode
+def single_pair_to_integers(cpu: Cpu, truncates: int, half: u64) -> u64:
+    """CVTPS2PI and CVTTPS2PI."""
+    result, flags = half_to_integers(truncates, half, simd_control(cpu.mxcsr))
+    report_simd(cpu, flags)
+    return result
 
 
 @microcode

@@ -13,7 +13,7 @@ from tests.isa.vector.image import ALL_MASKED, FRAME, SIZE, pack, unpack
 from tests.isa.vector.world import MEMORY, World
 
 IS_X86_64 = platform.machine() in ("x86_64", "AMD64")
-CLOBBERED = ("rax", "rcx", *(f"xmm{n}" for n in range(16)), "memory", "flags", "dirflag", "fpsr")
+CLOBBERED = ("rax", "rcx", "rdx", *(f"xmm{n}" for n in range(16)), "memory", "flags", "dirflag", "fpsr")
 _engines: list[llvm.ExecutionEngine] = []
 
 

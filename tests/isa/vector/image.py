@@ -6,12 +6,12 @@ import struct
 
 from tests.isa.vector.world import World
 
-RAX, RCX, RFLAGS, HARMLESS_MXCSR, SIZE = 512, 520, 528, 536, 544
+RAX, RCX, RFLAGS, HARMLESS_MXCSR, RDX, SIZE = 512, 520, 528, 536, 544, 552
 ALL_MASKED = 0x1F80
 FRAME = """
-fxrstor64 [rdi]; mov rax, [rdi + 512]; mov rcx, [rdi + 520]; push qword ptr [rdi + 528]; popfq;
+fxrstor64 [rdi]; mov rax, [rdi + 512]; mov rcx, [rdi + 520]; mov rdx, [rdi + 544]; push qword ptr [rdi + 528]; popfq;
 {text};
-pushfq; pop qword ptr [rdi + 528]; mov [rdi + 512], rax; mov [rdi + 520], rcx; fxsave64 [rdi];
+pushfq; pop qword ptr [rdi + 528]; mov [rdi + 512], rax; mov [rdi + 520], rcx; mov [rdi + 544], rdx; fxsave64 [rdi];
 fninit; ldmxcsr dword ptr [rdi + 536]
 """
 """The instruction between load and store of everything; RDI holds the image, RSI the memory."""
@@ -26,7 +26,7 @@ def pack(world: World) -> bytes:
         struct.pack_into("<QH", image, 32 + 16 * index, significand, head)
     for index, value in enumerate(world.xmm):
         image[160 + 16 * index : 176 + 16 * index] = value.to_bytes(16, "little")
-    struct.pack_into("<QQQI", image, RAX, world.rax, world.rcx, world.rflags, ALL_MASKED)
+    struct.pack_into("<QQQI4xQ", image, RAX, world.rax, world.rcx, world.rflags, ALL_MASKED, world.rdx)
     return bytes(image)
 
 
@@ -39,5 +39,5 @@ def unpack(image: bytes, memory: bytes) -> World:
         stack.append((head, significand))
     rax, rcx, rflags = struct.unpack_from("<QQQ", image, RAX)
     xmm = tuple(int.from_bytes(image[160 + 16 * n : 176 + 16 * n], "little") for n in range(4))
-    mxcsr = struct.unpack_from("<I", image, 24)[0]
-    return World(xmm, mxcsr, control, status, present, tuple(stack), rax, rcx, rflags, memory)
+    mxcsr, rdx = struct.unpack_from("<I", image, 24)[0], struct.unpack_from("<Q", image, RDX)[0]
+    return World(xmm, mxcsr, control, status, present, tuple(stack), rax, rcx, rdx, rflags, memory)

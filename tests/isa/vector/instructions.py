@@ -159,6 +159,70 @@ SSE = (
     "stmxcsr dword ptr [rsi]",
 )
 
+LATER_PACKED = [
+    *["addsubps", "addsubpd", "haddps", "haddpd", "hsubps", "hsubpd", "movsldup", "movshdup"],
+    *["pmulld", "pmuldq", "packusdw", "pcmpeqq", "pcmpgtq", "phminposuw", "ptest"],
+    *["pminsb", "pminsd", "pminuw", "pminud", "pmaxsb", "pmaxsd", "pmaxuw", "pmaxud"],
+]
+EXTENSIONS = {"bw": "qword", "bd": "dword", "bq": "word", "wd": "qword", "wq": "dword", "dq": "qword"}
+BLENDED_BY_REGISTER = ["pblendvb", "blendvps", "blendvpd"]
+BY_IMMEDIATE = ["blendps", "blendpd", "pblendw", "mpsadbw", "dpps", "dppd"]
+ROUNDED = {"roundps": "xmmword", "roundpd": "xmmword", "roundss": "dword", "roundsd": "qword"}
+STRING_COMPARISONS = ["pcmpestri", "pcmpestrm", "pcmpistri", "pcmpistrm"]
+
+SSSE3_PACKED = [
+    *["pabsb", "pabsw", "pabsd", "psignb", "psignw", "psignd", "pmulhrsw", "pmaddubsw", "pshufb"],
+    *["phaddw", "phaddd", "phaddsw", "phsubw", "phsubd", "phsubsw"],
+]
+
+LATER = (
+    *(f"{m} xmm0, {s}" for m in (*LATER_PACKED, *SSSE3_PACKED) for s in ("xmm1", "xmmword ptr [rsi]")),
+    *(f"palignr xmm0, {s}, {n}" for s in ("xmm1", "xmmword ptr [rsi]") for n in (0, 1, 7, 8, 9, 15, 16, 23, 24, 31, 32, 255)),
+    *(f"movddup xmm0, {s}" for s in ("xmm1", "qword ptr [rsi]")),
+    *(f"{m} xmm0, xmmword ptr [rsi]" for m in ("lddqu", "movntdqa")),
+    *(f"{m}{e} xmm0, {s}" for m in ("pmovsx", "pmovzx") for e, size in EXTENSIONS.items() for s in ("xmm1", f"{size} ptr [rsi]")),
+    *(f"{m} xmm1, {s}, xmm0" for m in BLENDED_BY_REGISTER for s in ("xmm2", "xmmword ptr [rsi]")),
+    *(f"{m} xmm0, {s}, {n}" for m in BY_IMMEDIATE for s in ("xmm1", "xmmword ptr [rsi]") for n in (0, 0xFF, 0x35, 0x9A, 0x71, 0xC6)),
+    *(f"{m} xmm0, {s}, {n}" for m, size in ROUNDED.items() for s in ("xmm1", f"{size} ptr [rsi]") for n in (0, 1, 2, 3, 4, 8, 12)),
+    *(f"insertps xmm0, {s}, {n}" for s in ("xmm1", "dword ptr [rsi]") for n in (0, 0x10, 0x6A, 0xA4, 0xF1, 0xDF)),
+    *(f"pinsrb xmm0, {s}, {n}" for s in ("eax", "byte ptr [rsi]") for n in (0, 7, 8, 15, 21)),
+    *(f"pinsrd xmm0, {s}, {n}" for s in ("eax", "dword ptr [rsi]") for n in (0, 1, 2, 3, 6)),
+    *(f"pinsrq xmm0, {s}, {n}" for s in ("rax", "qword ptr [rsi]") for n in (0, 1, 3)),
+    *(f"pextrb {d}, xmm0, {n}" for d in ("eax", "byte ptr [rsi]") for n in (0, 7, 8, 15, 21)),
+    *(f"pextrw word ptr [rsi], xmm0, {n}" for n in (0, 3, 4, 7, 13)),
+    *(f"{m} {d}, xmm0, {n}" for m in ("pextrd", "extractps") for d in ("eax", "dword ptr [rsi]") for n in (0, 1, 2, 3, 6)),
+    *(f"pextrq {d}, xmm0, {n}" for d in ("rax", "qword ptr [rsi]") for n in (0, 1, 3)),
+    *(f"{m} xmm0, {s}, {n}" for m in STRING_COMPARISONS for s in ("xmm1", "xmmword ptr [rsi + 3]") for n in range(0, 128, 5)),
+)
+"""SSE3, SSSE3, SSE4.1 and SSE4.2."""
+
+MMX_PACKED = [
+    *["paddb", "paddw", "paddd", "paddq", "paddsb", "paddsw", "paddusb", "paddusw"],
+    *["psubb", "psubw", "psubd", "psubq", "psubsb", "psubsw", "psubusb", "psubusw"],
+    *["pcmpeqb", "pcmpeqw", "pcmpeqd", "pcmpgtb", "pcmpgtw", "pcmpgtd", "pavgb", "pavgw", "pminub", "pmaxub", "pminsw", "pmaxsw"],
+    *["pmullw", "pmulhw", "pmulhuw", "pmuludq", "pmaddwd", "psadbw", "pand", "pandn", "por", "pxor", "packsswb", "packuswb", "packssdw"],
+    *["punpckhbw", "punpckhwd", "punpckhdq", "psllw", "pslld", "psllq", "psrlw", "psrld", "psrlq", "psraw", "psrad"],
+]
+MMX = (
+    *(f"{m} mm0, {s}" for m in (*MMX_PACKED, *SSSE3_PACKED) for s in ("mm1", "qword ptr [rsi]")),
+    *(f"{m} mm0, {s}" for m in ("punpcklbw", "punpcklwd", "punpckldq") for s in ("mm1", "dword ptr [rsi]")),
+    *(f"{m} mm0, {n}" for m in SHIFTS[:8] for n in (0, 1, 7, 8, 15, 16, 31, 32, 63, 64, 255)),
+    *(f"palignr mm0, {s}, {n}" for s in ("mm1", "qword ptr [rsi]") for n in (0, 1, 7, 8, 9, 15, 16, 255)),
+    *(f"pshufw mm0, {s}, {n}" for s in ("mm1", "qword ptr [rsi]") for n in (0x1B, 0xE4, 0x93)),
+    *(f"pinsrw mm0, {s}, {n}" for s in ("eax", "word ptr [rsi]") for n in (0, 3, 6)),
+    *(f"pextrw eax, mm0, {n}" for n in (0, 3, 6)),
+    *("movq mm0, mm1", "movq mm0, qword ptr [rsi]", "movq qword ptr [rsi], mm0", "movd mm0, eax", "movq mm0, rax", "movd eax, mm0"),
+    *("movq rax, mm0", "movd dword ptr [rsi], mm0", "movntq qword ptr [rsi], mm0", "pmovmskb eax, mm0"),
+    *("movdq2q mm0, xmm1", "movq2dq xmm0, mm1"),
+    *(f"{m} xmm0, {s}" for m in ("cvtpi2ps", "cvtpi2pd") for s in ("mm1", "qword ptr [rsi]")),
+    *(f"{m} mm0, {s}" for m in ("cvtps2pi", "cvttps2pi") for s in ("xmm1", "qword ptr [rsi]")),
+    *(f"{m} mm0, {s}" for m in ("cvtpd2pi", "cvttpd2pi") for s in ("xmm1", "xmmword ptr [rsi]")),
+    "emms",
+)
+
+TRANSCENDENTAL = ("f2xm1", "fyl2x", "fyl2xp1", "fptan", "fpatan", "fsin", "fcos", "fsincos")
+"""Processors differ in the last bit."""
+
 ARITHMETIC = ["fadd", "fmul", "fsub", "fsubr", "fdiv", "fdivr"]
 X87 = (
     *(f"{m} st, st({n})" for m in ARITHMETIC for n in (0, 1, 2)),
@@ -168,6 +232,7 @@ X87 = (
     *(f"fi{m[1:]} {w} ptr [rsi]" for m in (*ARITHMETIC, "fcom", "fcomp", "fst", "fstp", "fld") for w in ("word", "dword")),
     "fild qword ptr [rsi]",
     "fistp qword ptr [rsi]",
+    *(f"fisttp {w} ptr [rsi]" for w in ("word", "dword", "qword")),
     "fld tbyte ptr [rsi]",
     "fstp tbyte ptr [rsi]",
     "fbld tbyte ptr [rsi]",

@@ -114,9 +114,39 @@ def sse_world(choose: random.Random) -> World:
         mxcsr=0x1F80 | flags,
         rax=choose.choice([choose.getrandbits(64), choose.getrandbits(32), choose.getrandbits(8), ONES]),
         rcx=choose.getrandbits(64),
+        rdx=choose.getrandbits(64),
         rflags=2 | choose.getrandbits(12) & 0x8D5,
         memory=memory(choose),
     )
+
+
+def without_nans(world: World) -> World:
+    """The same with numbers in the place of NaNs and infinities: which NaN a dot product gives is up to the processor."""
+
+    def number(value: int) -> int:
+        return value & ~(0x4040_0000_4040_0000 << 64 | 0x4040_0000_4040_0000)
+
+    memory = number(int.from_bytes(world.memory[:16], "little")).to_bytes(16, "little") + world.memory[16:]
+    return replace(world, xmm=tuple(map(number, world.xmm)), memory=memory)
+
+
+def text(choose: random.Random, alphabet: bytes) -> bytes:
+    """16 bytes of a string that may end before."""
+    size = choose.choice([*range(17), 16, 16, 16])
+    return bytes(choose.choice(alphabet) for _ in range(size)) + bytes(choose.choice(b"\0a") for _ in range(16 - size))
+
+
+def string_world(choose: random.Random) -> World:
+    """A state for string comparisons: two texts of few letters, short lengths."""
+    alphabet = choose.choice([b"ab", b"abz", b"a\0", b"a\x80\x7f\xff", bytes(range(1, 256))])
+    first, second, wide = (text(choose, alphabet) for _ in range(3))
+    if choose.random() < 0.3:
+        at = choose.randrange(16)
+        second = (second[:at] + first[: choose.randrange(1, 5)] + second)[:16]
+    world = sse_world(choose)
+    lengths = [choose.choice([choose.randrange(-20, 20), choose.randrange(17)]) & ONES for _ in range(2)]
+    registers = int.from_bytes(first, "little"), int.from_bytes(second, "little"), *world.xmm[2:]
+    return replace(world, xmm=registers, rax=lengths[0], rdx=lengths[1], memory=world.memory[:3] + wide + world.memory[19:])
 
 
 def x87_world(choose: random.Random) -> World:

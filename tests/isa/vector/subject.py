@@ -36,7 +36,7 @@ class Subject:
         for index, (head, significand) in enumerate(before.stack):
             state.x87_exponent[(top + index) & 7] = head
             state.x87_significand[(top + index) & 7] = significand
-        state.gpr[0], state.gpr[1], state.gpr[RSI] = before.rax, before.rcx, DATA
+        state.gpr[0], state.gpr[1], state.gpr[2], state.gpr[RSI] = before.rax, before.rcx, before.rdx, DATA
         self.bench.engine.call("write_rflags", before.rflags, 0x8D5)
         self.bench.engine.write_physical(DATA, before.memory)
 
@@ -57,6 +57,7 @@ class Subject:
             stack,
             state.gpr[0],
             state.gpr[1],
+            state.gpr[2],
             rflags,
             self.bench.engine.read_physical(DATA, MEMORY),
         )

@@ -8,7 +8,6 @@ import pytest
 
 from tests.isa.vector.subject import CR4_OSFXSR, CR4_OSXMMEXCPT, Subject, subject
 from tests.isa.vector.world import World
-from vmxon.processor.state import HostRequest
 
 MP, EM, TS = 1 << 1, 1 << 2, 1 << 3
 UD, NM, GP, MF, XM = 6, 7, 13, 16, 19
@@ -127,28 +126,55 @@ def test_mf_comes_with_the_next_waiting_instruction(processor: Subject) -> None:
     assert processor.vector("fwait", after) == MF
 
 
-@pytest.mark.parametrize("text", ["f2xm1", "fyl2x", "fptan", "fpatan", "fyl2xp1", "fsincos", "fsin", "fcos", "emms"])
-def test_missing_instructions_stop_the_machine(processor: Subject, text: str) -> None:
-    assert processor.attempt(text, World()) == HostRequest.MISSING
+LATER = {
+    "emms": "mmx",
+    "paddb mm0, mm1": "mmx",
+    "addsubps xmm0, xmm1": "sse3",
+    "lddqu xmm0, xmmword ptr [rsi]": "sse3",
+    "fisttp dword ptr [rsi]": "sse3",
+    "pshufb xmm0, xmm1": "ssse3",
+    "pshufb mm0, mm1": "ssse3",
+    "pmulld xmm0, xmm1": "sse4_1",
+    "roundsd xmm0, xmm1, 0": "sse4_1",
+    "pcmpgtq xmm0, xmm1": "sse4_2",
+    "pcmpistri xmm0, xmm1, 0": "sse4_2",
+}
 
 
-@pytest.mark.parametrize("text", ["paddb mm0, mm1", "paddb mm0, qword ptr [rsi]", "movq mm0, rax", "cvtpi2ps xmm0, mm1"])
-def test_mmx_stops_the_machine(processor: Subject, text: str) -> None:
-    assert processor.attempt(text, World()) == HostRequest.MISSING
+@pytest.mark.parametrize("text", LATER)
+def test_extensions_need_their_feature(processor: Subject, text: str) -> None:
+    assert processor.vector(text) is None
+    names = processor.bench.engine.library.image.facts["features"]
+    assert isinstance(names, list)
+    number = names.index(LATER[text])
+    features = processor.state.features
+    features[number >> 6] ^= 1 << (number & 63)
+    assert processor.vector(text) == UD
+    features[number >> 6] ^= 1 << (number & 63)
+
+
+@pytest.mark.parametrize("text", ["vaddps xmm0, xmm1, xmm2", "aesenc xmm0, xmm1", "pclmulqdq xmm0, xmm1, 0", "sha1msg1 xmm0, xmm1"])
+def test_what_no_model_announces_is_undefined(processor: Subject, text: str) -> None:
+    assert processor.vector(text) == UD
 
 
 @pytest.mark.parametrize(
-    "text",
+    ("text", "bits", "before", "vector"),
     [
-        "addsubps xmm0, xmm1",
-        "haddps xmm0, xmm1",
-        "lddqu xmm0, xmmword ptr [rsi]",
-        "fisttp dword ptr [rsi]",
-        "pshufb xmm0, xmm1",
-        "pmulld xmm0, xmm1",
-        "roundsd xmm0, xmm1, 0",
-        "vaddps xmm0, xmm1, xmm2",
+        ("paddb mm0, mm1", EM, World(), UD),
+        ("paddb mm0, mm1", EM | TS, World(), UD),
+        ("emms", TS, World(), NM),
+        ("movq qword ptr [rsi], mm0", TS, World(), NM),
+        ("paddb mm0, mm1", 0, PENDING, MF),
+        ("emms", 0, PENDING, MF),
+        ("cvtpi2ps xmm0, mm1", EM, World(), UD),
+        ("cvtpi2ps xmm0, mm1", 0, PENDING, MF),
+        ("cvtpi2pd xmm0, mm1", 0, PENDING, MF),
+        ("cvtpi2pd xmm0, qword ptr [rsi]", 0, PENDING, None),
+        ("movq2dq xmm0, mm1", 0, PENDING, MF),
     ],
 )
-def test_later_extensions_are_undefined(processor: Subject, text: str) -> None:
-    assert processor.vector(text) == UD
+def test_mmx_availability(processor: Subject, text: str, bits: int, before: World, vector: int | None) -> None:
+    processor.state.cr0 |= bits
+    processor.bench.processor.refresh()
+    assert processor.vector(text, before) == vector

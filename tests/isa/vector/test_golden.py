@@ -8,7 +8,7 @@ from functools import cache
 import pytest
 
 from tests.harness import assemble
-from tests.isa.vector.instructions import SSE, X87
+from tests.isa.vector.instructions import LATER, MMX, SSE, TRANSCENDENTAL, X87
 from tests.isa.vector.numbers import sse_world, x87_world
 from tests.isa.vector.subject import subject
 from tests.isa.vector.world import World, differences
@@ -38,9 +38,9 @@ def golden(text: str, before: World) -> World:
     return machine.after()
 
 
-@pytest.mark.parametrize("text", [*SSE[::STRIDE], *X87[::STRIDE]])
+@pytest.mark.parametrize("text", [*SSE[::STRIDE], *X87[::STRIDE], *LATER[:: 2 * STRIDE], *MMX[:: 2 * STRIDE], *TRANSCENDENTAL])
 def test_the_golden_model_agrees(text: str) -> None:
     choose = random.Random(text)
     for _ in range(ROUNDS):
-        before = x87_world(choose) if text in X87 else sse_world(choose)
+        before = x87_world(choose) if text in (*X87, *TRANSCENDENTAL) else sse_world(choose)
         assert not differences(golden(text, before), subject().run(text, before)), (text, before)

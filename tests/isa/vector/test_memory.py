@@ -8,12 +8,12 @@ from dataclasses import replace
 import pytest
 
 from tests.harness import CODE, assemble
-from tests.isa.vector.instructions import SSE, X87
+from tests.isa.vector.instructions import LATER, MMX, SSE, X87
 from tests.isa.vector.numbers import x87_world
 from tests.isa.vector.subject import Subject, subject
 from tests.isa.vector.world import World, differences
 
-WITH_MEMORY = [text for text in (*SSE, *X87) if "[rsi" in text]
+WITH_MEMORY = [text for text in (*SSE, *X87, *LATER, *MMX) if "[rsi" in text]
 IMAGES = ["fxsave [rsi]", "fxrstor [rsi]", "fnsave [rsi]", "frstor [rsi]", "fnstenv [rsi]", "fldenv [rsi]"]
 UNMAPPED = 0x4000_0000_00
 """Canonical, beyond what the page tables map."""
@@ -81,7 +81,7 @@ def test_fxsave_images_cross_pages(distance: int) -> None:
     content = across(machine, "fxsave [rsi]", distance, bytes(512))
     machine.load(World())
     across(machine, "fxrstor [rsi]", distance, content)
-    restored = replace(machine.after(), memory=before.memory, rflags=before.rflags, rax=before.rax, rcx=before.rcx)
+    restored = replace(machine.after(), memory=before.memory, rflags=before.rflags, rax=before.rax, rcx=before.rcx, rdx=before.rdx)
     assert not differences(restored.visible, before.visible)
 
 

@@ -26,6 +26,7 @@ class World:
     """ST(0)–ST(7): head (sign and biased exponent) and significand."""
     rax: int = 0
     rcx: int = 0
+    rdx: int = 0
     rflags: int = 2
     memory: bytes = bytes(MEMORY)
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from vmxon.isa.operands import MemoryOperand, XmmOperand
+from vmxon.isa.operands import MemoryOperand, MmxOperand, XmmOperand
 from vmxon.microcode import IntType, inline, microcode, u64, unsigned
+from vmxon.processor.mmx import check_mmx
 from vmxon.processor.simd import check_sse
 from vmxon.processor.state import ProcessorState as Cpu
 
@@ -14,6 +15,9 @@ BYTE, WORD, DOUBLEWORD, QUADWORD = (unsigned(bits) for bits in (8, 16, 32, 64))
 """Types of elements."""
 Vector = XmmOperand | MemoryOperand
 """An XMM register or memory in its place."""
+Register = XmmOperand | MmxOperand
+Source = XmmOperand | MmxOperand | MemoryOperand
+"""Operands of what exists for XMM and for MMX registers."""
 Lane = Callable[[IntType, int, int], int]
 """An operation on two elements of a type, or on an element and a shift count."""
 
@@ -39,9 +43,21 @@ def each_lane(kind: IntType, named: Named, left: u64, right: u64) -> u64:
 
 
 @inline
-def lanes(cpu: Cpu, destination: XmmOperand, source: Vector, kind: IntType, operation: Lane) -> None:
+def check_vector(cpu: Cpu, operand: Register) -> None:
+    """May the instruction use a register of this kind?"""
+    if isinstance(operand, MmxOperand):
+        check_mmx(cpu)
+    else:
+        check_sse(cpu)
+
+
+@inline
+def lanes(cpu: Cpu, destination: Register, source: Source, kind: IntType, operation: Lane) -> None:
     """destination := operation on each pair of elements."""
-    check_sse(cpu)
+    check_vector(cpu, destination)
+    if isinstance(destination, MmxOperand):
+        destination.write_low(each_lane(kind, Named(operation), destination.read_low(), source.read_low()))
+        return
     low, high = source.read_halves()
     destination.write_halves(
         each_lane(kind, Named(operation), destination.read_low(), low),
@@ -50,9 +66,12 @@ def lanes(cpu: Cpu, destination: XmmOperand, source: Vector, kind: IntType, oper
 
 
 @inline
-def halves(cpu: Cpu, destination: XmmOperand, source: Vector, operation: Callable[[int, int], int]) -> None:
+def halves(cpu: Cpu, destination: Register, source: Source, operation: Callable[[int, int], int]) -> None:
     """destination := operation on each pair of 64-bit halves."""
-    check_sse(cpu)
+    check_vector(cpu, destination)
+    if isinstance(destination, MmxOperand):
+        destination.write_low(operation(destination.read_low(), source.read_low()))
+        return
     low, high = source.read_halves()
     destination.write_halves(operation(destination.read_low(), low), operation(destination.read_high(), high))
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-from vmxon.isa.operands import Operand, XmmOperand
-from vmxon.isa.sse.lanes import DOUBLEWORD, QUADWORD, WORD, Lane, Named, Vector, halves
-from vmxon.isa.sse.mmx import mmx
+from vmxon.isa.operands import ImmediateOperand, MmxOperand, Operand, XmmOperand
+from vmxon.isa.sse.lanes import DOUBLEWORD, QUADWORD, WORD, Lane, Named, Register, Source, Vector, check_vector, halves
 from vmxon.isa.sse.packed_arithmetic import packed
 from vmxon.isa.table import Form, instruction
 from vmxon.microcode import IntType, inline, microcode, u64
@@ -54,7 +53,7 @@ def andpd(cpu: Cpu, destination: XmmOperand, source: Vector) -> None:
 
 
 @packed("PAND", "DB")
-def pand(cpu: Cpu, destination: XmmOperand, source: Vector) -> None:
+def pand(cpu: Cpu, destination: Register, source: Source) -> None:
     """destination := destination & source."""
     halves(cpu, destination, source, bit_and)
 
@@ -72,7 +71,7 @@ def andnpd(cpu: Cpu, destination: XmmOperand, source: Vector) -> None:
 
 
 @packed("PANDN", "DF")
-def pandn(cpu: Cpu, destination: XmmOperand, source: Vector) -> None:
+def pandn(cpu: Cpu, destination: Register, source: Source) -> None:
     """destination := ~destination & source."""
     halves(cpu, destination, source, bit_and_not)
 
@@ -90,7 +89,7 @@ def orpd(cpu: Cpu, destination: XmmOperand, source: Vector) -> None:
 
 
 @packed("POR", "EB")
-def por(cpu: Cpu, destination: XmmOperand, source: Vector) -> None:
+def por(cpu: Cpu, destination: Register, source: Source) -> None:
     """destination := destination | source."""
     halves(cpu, destination, source, bit_or)
 
@@ -108,7 +107,7 @@ def xorpd(cpu: Cpu, destination: XmmOperand, source: Vector) -> None:
 
 
 @packed("PXOR", "EF")
-def pxor(cpu: Cpu, destination: XmmOperand, source: Vector) -> None:
+def pxor(cpu: Cpu, destination: Register, source: Source) -> None:
     """destination := destination ^ source."""
     halves(cpu, destination, source, bit_xor)
 
@@ -145,74 +144,74 @@ def shift_half(kind: IntType, named: Named, half: u64, count: u64) -> u64:
 
 
 @inline
-def shift(cpu: Cpu, destination: XmmOperand, source: Operand | Vector, kind: IntType, operation: Lane) -> None:
+def shift(cpu: Cpu, destination: Register, source: ImmediateOperand | Source, kind: IntType, operation: Lane) -> None:
     """Shift all elements by an immediate or by the low half of a vector."""
-    check_sse(cpu)
-    if isinstance(source, Vector):
-        count, _ = source.read_halves()
-    else:
+    check_vector(cpu, destination)
+    if isinstance(source, ImmediateOperand):
         count = u64(source.read())
-    destination.write_halves(
-        shift_half(kind, Named(operation), destination.read_low(), count),
-        shift_half(kind, Named(operation), destination.read_high(), count),
-    )
+    elif isinstance(destination, MmxOperand):
+        count = source.read_low()
+    else:
+        count, _ = source.read_halves()
+    low = shift_half(kind, Named(operation), destination.read_low(), count)
+    if isinstance(destination, MmxOperand):
+        destination.write_low(low)
+    else:
+        destination.write_halves(low, shift_half(kind, Named(operation), destination.read_high(), count))
 
 
 def shifting(mnemonic: str, opcode: str, immediate: str) -> Callable[[F], F]:
-    """The forms of a shift: by a vector, by an immediate, and both for MMX (missing)."""
-    return instruction(
-        mnemonic,
-        Form(f"66 0F {opcode} /r", "xmm, xmm/m128"),
-        Form(f"66 0F {immediate} ib", "xmm, imm8"),
-        *mmx(f"NP 0F {opcode} /r"),
-        Form(f"NP 0F {immediate} ib", "mm, imm8", missing=True),
-    )
+    """The forms of a shift: by a vector and by an immediate, of XMM and of MMX registers."""
+    of_xmm = instruction(mnemonic, Form(f"66 0F {opcode} /r", "xmm, xmm/m128"), Form(f"66 0F {immediate} ib", "xmm, imm8"))
+    mmx_forms = Form(f"NP 0F {opcode} /r", "mm, mm/m64"), Form(f"NP 0F {immediate} ib", "mm, imm8")
+    of_mmx = instruction(f"{mnemonic} MMX", *mmx_forms, feature="mmx")
+    return lambda meaning: of_mmx(of_xmm(meaning))
 
 
 @shifting("PSLLW", "F1", "71 /6")
-def psllw(cpu: Cpu, destination: XmmOperand, source: Operand | Vector) -> None:
+def psllw(cpu: Cpu, destination: Register, source: ImmediateOperand | Source) -> None:
     """Words shifted left (Vol. 2B “PSLLW/PSLLD/PSLLQ”)."""
     shift(cpu, destination, source, WORD, shift_left)
 
 
 @shifting("PSLLD", "F2", "72 /6")
-def pslld(cpu: Cpu, destination: XmmOperand, source: Operand | Vector) -> None:
+def pslld(cpu: Cpu, destination: Register, source: ImmediateOperand | Source) -> None:
     """Doublewords shifted left."""
     shift(cpu, destination, source, DOUBLEWORD, shift_left)
 
 
 @shifting("PSLLQ", "F3", "73 /6")
-def psllq(cpu: Cpu, destination: XmmOperand, source: Operand | Vector) -> None:
+def psllq(cpu: Cpu, destination: Register, source: ImmediateOperand | Source) -> None:
     """Quadwords shifted left."""
     shift(cpu, destination, source, QUADWORD, shift_left)
 
 
 @shifting("PSRLW", "D1", "71 /2")
-def psrlw(cpu: Cpu, destination: XmmOperand, source: Operand | Vector) -> None:
+def psrlw(cpu: Cpu, destination: Register, source: ImmediateOperand | Source) -> None:
     """Words shifted right (Vol. 2B “PSRLW/PSRLD/PSRLQ”)."""
     shift(cpu, destination, source, WORD, shift_right)
 
 
 @shifting("PSRLD", "D2", "72 /2")
-def psrld(cpu: Cpu, destination: XmmOperand, source: Operand | Vector) -> None:
+def psrld(cpu: Cpu, destination: Register, source: ImmediateOperand | Source) -> None:
     """Doublewords shifted right."""
     shift(cpu, destination, source, DOUBLEWORD, shift_right)
 
 
 @shifting("PSRLQ", "D3", "73 /2")
-def psrlq(cpu: Cpu, destination: XmmOperand, source: Operand | Vector) -> None:
+def psrlq(cpu: Cpu, destination: Register, source: ImmediateOperand | Source) -> None:
     """Quadwords shifted right."""
     shift(cpu, destination, source, QUADWORD, shift_right)
 
 
 @shifting("PSRAW", "E1", "71 /4")
-def psraw(cpu: Cpu, destination: XmmOperand, source: Operand | Vector) -> None:
+def psraw(cpu: Cpu, destination: Register, source: ImmediateOperand | Source) -> None:
     """Words shifted right with their signs (Vol. 2B “PSRAW/PSRAD/PSRAQ”)."""
     shift(cpu, destination, source, WORD, shift_right_signed)
 
 
 @shifting("PSRAD", "E2", "72 /4")
-def psrad(cpu: Cpu, destination: XmmOperand, source: Operand | Vector) -> None:
+def psrad(cpu: Cpu, destination: Register, source: ImmediateOperand | Source) -> None:
     """Doublewords shifted right with their signs."""
     shift(cpu, destination, source, DOUBLEWORD, shift_right_signed)
 

@@ -183,7 +183,7 @@ def byte_signs(half: int) -> int:
     return (((half >> 7) & 0x0101_0101_0101_0101) * 0x0102_0408_1020_4080) >> 56
 
 
-@instruction("PMOVMSKB", Form("66 0F D7 /r", "r32, xmmrm"), Form("NP 0F D7 /r", "r32, mm", missing=True))
+@instruction("PMOVMSKB", Form("66 0F D7 /r", "r32, xmmrm"))
 def pmovmskb(cpu: Cpu, destination: Operand, source: XmmOperand) -> None:
     """The signs of sixteen bytes (Vol. 2B “PMOVMSKB”)."""
     check_sse(cpu)
@@ -213,7 +213,7 @@ def movnti_64(cpu: Cpu, destination: Operand, source: Operand) -> None:
 RDI = 7
 
 
-@instruction("MASKMOVDQU", Form("66 0F F7 /r", "xmm, xmmrm"), Form("NP 0F F7 /r", "mm, mm", missing=True))
+@instruction("MASKMOVDQU", Form("66 0F F7 /r", "xmm, xmmrm"))
 def maskmovdqu(cpu: Cpu, source: XmmOperand, mask: XmmOperand, record: Record) -> None:
     """[DS:rDI] := the bytes of source whose mask byte has bit 7 set (Vol. 2B “MASKMOVDQU”)."""
     check_sse(cpu)

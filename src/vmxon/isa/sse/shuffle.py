@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from vmxon.isa.operands import Operand, XmmOperand
-from vmxon.isa.sse.lanes import BYTE, DOUBLEWORD, QUADWORD, WORD, Vector, clamp
+from vmxon.isa.operands import MmxOperand, Operand, XmmOperand
+from vmxon.isa.sse.lanes import BYTE, DOUBLEWORD, QUADWORD, WORD, Register, Source, Vector, check_vector, clamp
 from vmxon.isa.sse.packed_arithmetic import packed
 from vmxon.isa.table import Form, instruction
 from vmxon.microcode import IntType, inline, microcode, u16, u32, u64
@@ -91,9 +91,12 @@ def interleave(kind: IntType, left: u64, right: u64, start: int) -> u64:
 
 
 @inline
-def unpack_low(cpu: Cpu, destination: XmmOperand, source: Vector, kind: IntType) -> None:
+def unpack_low(cpu: Cpu, destination: Register, source: Source, kind: IntType) -> None:
     """Interleave the low halves."""
-    check_sse(cpu)
+    check_vector(cpu, destination)
+    if isinstance(destination, MmxOperand):
+        destination.write_low(interleave(kind, destination.read_low(), source.read_low(), 0))
+        return
     low, _ = source.read_halves()
     own = destination.read_low()
     if kind.bits == 64:
@@ -103,9 +106,12 @@ def unpack_low(cpu: Cpu, destination: XmmOperand, source: Vector, kind: IntType)
 
 
 @inline
-def unpack_high(cpu: Cpu, destination: XmmOperand, source: Vector, kind: IntType) -> None:
+def unpack_high(cpu: Cpu, destination: Register, source: Source, kind: IntType) -> None:
     """Interleave the high halves."""
-    check_sse(cpu)
+    check_vector(cpu, destination)
+    if isinstance(destination, MmxOperand):
+        destination.write_low(interleave(kind, destination.read_low(), source.read_low(), 32))
+        return
     _, high = source.read_halves()
     own = destination.read_high()
     if kind.bits == 64:
@@ -114,38 +120,38 @@ def unpack_high(cpu: Cpu, destination: XmmOperand, source: Vector, kind: IntType
         destination.write_halves(interleave(kind, own, high, 0), interleave(kind, own, high, 32))
 
 
-@packed("PUNPCKLBW", "60")
-def punpcklbw(cpu: Cpu, destination: XmmOperand, source: Vector) -> None:
+@packed("PUNPCKLBW", "60", "mm/m32")
+def punpcklbw(cpu: Cpu, destination: Register, source: Source) -> None:
     """Low bytes interleaved (Vol. 2B “PUNPCKLBW/PUNPCKLWD/PUNPCKLDQ/PUNPCKLQDQ”)."""
     unpack_low(cpu, destination, source, BYTE)
 
 
-@packed("PUNPCKLWD", "61")
-def punpcklwd(cpu: Cpu, destination: XmmOperand, source: Vector) -> None:
+@packed("PUNPCKLWD", "61", "mm/m32")
+def punpcklwd(cpu: Cpu, destination: Register, source: Source) -> None:
     """Low words interleaved."""
     unpack_low(cpu, destination, source, WORD)
 
 
-@packed("PUNPCKLDQ", "62")
-def punpckldq(cpu: Cpu, destination: XmmOperand, source: Vector) -> None:
+@packed("PUNPCKLDQ", "62", "mm/m32")
+def punpckldq(cpu: Cpu, destination: Register, source: Source) -> None:
     """Low doublewords interleaved."""
     unpack_low(cpu, destination, source, DOUBLEWORD)
 
 
 @packed("PUNPCKHBW", "68")
-def punpckhbw(cpu: Cpu, destination: XmmOperand, source: Vector) -> None:
+def punpckhbw(cpu: Cpu, destination: Register, source: Source) -> None:
     """High bytes interleaved (Vol. 2B “PUNPCKHBW/PUNPCKHWD/PUNPCKHDQ/PUNPCKHQDQ”)."""
     unpack_high(cpu, destination, source, BYTE)
 
 
 @packed("PUNPCKHWD", "69")
-def punpckhwd(cpu: Cpu, destination: XmmOperand, source: Vector) -> None:
+def punpckhwd(cpu: Cpu, destination: Register, source: Source) -> None:
     """High words interleaved."""
     unpack_high(cpu, destination, source, WORD)
 
 
 @packed("PUNPCKHDQ", "6A")
-def punpckhdq(cpu: Cpu, destination: XmmOperand, source: Vector) -> None:
+def punpckhdq(cpu: Cpu, destination: Register, source: Source) -> None:
     """High doublewords interleaved."""
     unpack_high(cpu, destination, source, DOUBLEWORD)
 
@@ -198,9 +204,13 @@ def narrow_half(kind: IntType, half: u64, lowest: int, highest: int) -> u64:
 
 
 @inline
-def pack(cpu: Cpu, destination: XmmOperand, source: Vector, kind: IntType, lowest: int, highest: int) -> None:
+def pack(cpu: Cpu, destination: Register, source: Source, kind: IntType, lowest: int, highest: int) -> None:
     """Elements of destination, then of source, in half the width with saturation."""
-    check_sse(cpu)
+    check_vector(cpu, destination)
+    if isinstance(destination, MmxOperand):
+        upper = narrow_half(kind, source.read_low(), lowest, highest)
+        destination.write_low(narrow_half(kind, destination.read_low(), lowest, highest) | (upper << 32))
+        return
     low, high = source.read_halves()
     own = narrow_half(kind, destination.read_low(), lowest, highest)
     own = own | (narrow_half(kind, destination.read_high(), lowest, highest) << 32)
@@ -209,38 +219,51 @@ def pack(cpu: Cpu, destination: XmmOperand, source: Vector, kind: IntType, lowes
 
 
 @packed("PACKSSWB", "63")
-def packsswb(cpu: Cpu, destination: XmmOperand, source: Vector) -> None:
+def packsswb(cpu: Cpu, destination: Register, source: Source) -> None:
     """Words into signed bytes (Vol. 2B “PACKSSWB/PACKSSDW”)."""
     pack(cpu, destination, source, BYTE, -0x80, 0x7F)
 
 
 @packed("PACKUSWB", "67")
-def packuswb(cpu: Cpu, destination: XmmOperand, source: Vector) -> None:
+def packuswb(cpu: Cpu, destination: Register, source: Source) -> None:
     """Words into unsigned bytes (Vol. 2B “PACKUSWB”)."""
     pack(cpu, destination, source, BYTE, 0, 0xFF)
 
 
 @packed("PACKSSDW", "6B")
-def packssdw(cpu: Cpu, destination: XmmOperand, source: Vector) -> None:
+def packssdw(cpu: Cpu, destination: Register, source: Source) -> None:
     """Doublewords into signed words."""
     pack(cpu, destination, source, WORD, -0x8000, 0x7FFF)
 
 
-@instruction("PINSRW", Form("66 0F C4 /r ib", "xmm, r/m16, imm8"), Form("NP 0F C4 /r ib", "mm, r/m16, imm8", missing=True))
+@inline
+def with_word(half: int, value: int, index: int) -> int:
+    """A half with one of its four words replaced; the low two bits of `index` (a u64) say which."""
+    place = (index & 3) << 4
+    return (half & ~(u64(0xFFFF) << place)) | (value << place)
+
+
+@inline
+def word_of(half: int, index: int) -> int:
+    """One of the four words of a half, as u32."""
+    return u32(u16(half >> ((index & 3) << 4)))
+
+
+@instruction("PINSRW", Form("66 0F C4 /r ib", "xmm, r/m16, imm8"))
 def pinsrw(cpu: Cpu, destination: XmmOperand, source: Operand, index: Operand) -> None:
     """Replace one word (Vol. 2B “PINSRW—Insert Word”)."""
     check_sse(cpu)
     value = u64(source.read())
-    place = u64(index.read() & 3) << 4
-    if index.read() & 4 == 0:
-        destination.write_low((destination.read_low() & ~(u64(0xFFFF) << place)) | (value << place))
+    at = u64(index.read())
+    if at & 4 == 0:
+        destination.write_low(with_word(destination.read_low(), value, at))
     else:
-        destination.write_high((destination.read_high() & ~(u64(0xFFFF) << place)) | (value << place))
+        destination.write_high(with_word(destination.read_high(), value, at))
 
 
-@instruction("PEXTRW", Form("66 0F C5 /r ib", "r32, xmmrm, imm8"), Form("NP 0F C5 /r ib", "r32, mm, imm8", missing=True))
+@instruction("PEXTRW", Form("66 0F C5 /r ib", "r32, xmmrm, imm8"))
 def pextrw(cpu: Cpu, destination: Operand, source: XmmOperand, index: Operand) -> None:
     """One word, zero-extended (Vol. 2B “PEXTRW—Extract Word”)."""
     check_sse(cpu)
     half = source.read_low() if index.read() & 4 == 0 else source.read_high()
-    destination.write(u32(u16(half >> (u64(index.read() & 3) << 4))))
+    destination.write(word_of(half, u64(index.read())))

@@ -116,26 +116,33 @@ def fild(cpu: Cpu, source: MemoryOperand, record: Record) -> None:
 
 
 @inline
-def store_integer(cpu: Cpu, destination: MemoryOperand, pops: int, record: Record) -> None:
+def store_integer(cpu: Cpu, destination: MemoryOperand, pops: int, record: Record, escape: int, truncates: int = 0) -> None:
     """destination := ST(0) as a signed integer, then pop."""
     enter(cpu)
-    value, flags = integer_to_store(cpu, destination.kind.bits)
+    value, flags = integer_to_store(cpu, destination.kind.bits, truncates)
     if not is_refused(cpu, flags):
         destination.write(destination.kind(value))
     finish_store(cpu, pops, flags)
-    remember(cpu, record, 0xDB if destination.kind.bits == 32 else 0xDF, destination)
+    remember(cpu, record, escape, destination)
 
 
 @instruction("FIST", Form("DF /2", "m16"), Form("DB /2", "m32"))
 def fist(cpu: Cpu, destination: MemoryOperand, record: Record) -> None:
     """destination := ST(0) rounded to an integer (Vol. 2A “FIST/FISTP—Store Integer”)."""
-    store_integer(cpu, destination, 0, record)
+    store_integer(cpu, destination, 0, record, 0xDB if destination.kind.bits == 32 else 0xDF)
 
 
 @instruction("FISTP", Form("DF /3", "m16"), Form("DB /3", "m32"), Form("DF /7", "m64"))
 def fistp(cpu: Cpu, destination: MemoryOperand, record: Record) -> None:
     """destination := ST(0) rounded to an integer, pop."""
-    store_integer(cpu, destination, 1, record)
+    store_integer(cpu, destination, 1, record, 0xDB if destination.kind.bits == 32 else 0xDF)
+
+
+@instruction("FISTTP", Form("DF /1", "m16"), Form("DB /1", "m32"), Form("DD /1", "m64"), feature="sse3")
+def fisttp(cpu: Cpu, destination: MemoryOperand, record: Record) -> None:
+    """destination := ST(0) truncated to an integer, pop (Vol. 2A “FISTTP—Store Integer With Truncation”)."""
+    wide = 0xDD if destination.kind.bits == 64 else 0xDB
+    store_integer(cpu, destination, 1, record, 0xDF if destination.kind.bits == 16 else wide, 1)
 
 
 @instruction("FBLD", Form("DF /4", "m8"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vmxon.microcode import i32, i64, microcode, u32, u64, u128
+from vmxon.microcode import i32, i64, leading_zeros, microcode, u32, u64, u128
 from vmxon.processor.floating.encoding import (
     is_denormal,
     is_infinite,
@@ -16,7 +16,7 @@ from vmxon.processor.floating.encoding import (
     with_denormals_as_zero,
 )
 from vmxon.processor.floating.exact import root_exact
-from vmxon.processor.floating.formats import DENORMAL, INVALID, SINGLE, TOWARD_ZERO, Format
+from vmxon.processor.floating.formats import DENORMAL, INVALID, PRECISION, SINGLE, TOWARD_ZERO, Format
 from vmxon.processor.floating.rounding import normalize, round_to_integer, rounding_mode
 from vmxon.processor.floating.simd import finish, signed
 
@@ -53,6 +53,23 @@ def to_integer(source: Format, width: int, truncates: int, operand: u64, control
         return indefinite, u32(INVALID)
     result = u64(0) - whole if sign else whole
     return result & ((1 << width) - 1), flags & 0x3F
+
+
+@microcode
+def integral(target: Format, operand: u64, control: u32) -> tuple[u64, u32]:
+    """The number rounded to an integer of its own format; a denormal is not reported (Vol. 2B “ROUNDPS”)."""
+    bits = with_denormals_as_zero(target, operand, control)
+    sign = is_negative(target, bits)
+    if is_nan(target, bits):
+        return bits | target.quiet, u32(INVALID) if is_signaling(target, bits) else u32(0)
+    exponent, significand = unpack(target, magnitude(target, bits))
+    if is_zero(target, bits) | (exponent >= target.fraction_bits):
+        return bits, u32(0)
+    whole, flags = round_to_integer(sign, exponent, significand, rounding_mode(control))
+    if whole == 0:
+        return signed(target, sign, u64(0)), flags & PRECISION
+    shift = u32(leading_zeros(whole))
+    return pack(target, sign, i32(63) - i32(shift), whole << shift), flags & PRECISION
 
 
 @microcode

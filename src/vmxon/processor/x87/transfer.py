@@ -19,10 +19,12 @@ from vmxon.processor.floating.extended_convert import (
 from vmxon.processor.floating.formats import (
     BEFORE,
     INVALID,
+    MODE_SHIFT,
     OVERFLOW,
     PRECISION,
     ROUNDED_UP,
     STACK_FAULT,
+    TOWARD_ZERO,
     UNDERFLOW,
     Format,
 )
@@ -70,11 +72,14 @@ def real_to_store(cpu: Cpu, target: Format) -> tuple[u64, u32]:
 
 
 @microcode
-def integer_to_store(cpu: Cpu, width: int) -> tuple[u64, u32]:
-    """ST(0) as a signed integer of `width` bits, and flags."""
+def integer_to_store(cpu: Cpu, width: int, truncates: int) -> tuple[u64, u32]:
+    """ST(0) as a signed integer of `width` bits, and flags; rounded as the control word says, or toward zero."""
     if is_empty(cpu, 0):
         return u64(1 << (width - 1)), u32(UNDERFLOWED)
-    return narrow_integer(width, head(cpu, 0), significand(cpu, 0), u32(cpu.x87_control))
+    control = u32(cpu.x87_control)
+    if truncates:
+        control = control | (TOWARD_ZERO << MODE_SHIFT)
+    return narrow_integer(width, head(cpu, 0), significand(cpu, 0), control)
 
 
 @microcode
