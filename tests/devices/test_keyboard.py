@@ -120,13 +120,91 @@ def test_configuration_and_memory_round_trip(m: Machine) -> None:
     assert m.command(0xAE).command(0xA8).command(0x20).drain() == b"\x47"
 
 
-def test_no_mouse_answers_with_a_timeout(m: Machine) -> None:
-    m.command(0x60, 0x47).command(0xD4, 0xF2)
-    assert m.bus.read(COMMAND, 1) & 0x61 == 0x61
-    assert m.irq12.level
-    assert not m.irq1.level
-    assert m.drain() == b"\xfe"
-    assert not m.irq12.level
+def mouse(m: Machine, *values: int) -> bytes:
+    """Commands to the mouse, and all that it answers."""
+    answer = b""
+    for value in values:
+        m.command(0xD4, value)
+        assert m.irq12.level == bool(m.bus.read(COMMAND, 1) & 0x21 == 0x21)
+        answer += m.drain()
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("sent", "answer"),
+    [
+        ((0xFF,), "fa aa 00"),
+        ((0xF2,), "fa 00"),
+        ((0xE9,), "fa 00 02 64"),
+        ((0xE8, 3, 0xE9), "fa fa fa 00 03 64"),
+        ((0xE8, 4), "fa fe"),
+        ((0xF3, 200, 0xE9), "fa fa fa 00 02 c8"),
+        ((0xF3, 7), "fa fe"),
+        ((0xE7, 0xE9), "fa fa 10 02 64"),
+        ((0xE7, 0xE6, 0xE9), "fa fa fa 00 02 64"),
+        ((0xF4, 0xE9), "fa fa 20 02 64"),
+        ((0xF4, 0xF5, 0xE9), "fa fa fa 00 02 64"),
+        ((0xF0, 0xE9), "fa fa 40 02 64"),
+        ((0xF0, 0xEA, 0xE9), "fa fa fa 00 02 64"),
+        ((0xF4, 0xE8, 0, 0xF6, 0xE9), "fa fa fa fa fa 00 02 64"),
+        ((0xEB,), "fa 08 00 00"),
+        ((0xEE, 0xF2, 0x55), "fa f2 55"),
+        ((0xEE, 0xEC, 0xF2), "fa fa fa 00"),
+        ((0xEE, 0xFF), "fa fa aa 00"),
+        ((0xE1,), "fe"),
+        ((0xED,), "fe"),
+        ((0xF7,), "fe"),
+        ((0xF2, 0xFE), "fa 00 00"),
+    ],
+)
+def test_mouse_commands(m: Machine, sent: tuple[int, ...], answer: str) -> None:
+    m.command(0x60, 0x47)
+    assert mouse(m, *sent).hex(" ") == answer
+
+
+def moved(m: Machine, across: int, up: int, buttons: int | None = None) -> str:
+    m.controller.mouse.move(across, up, buttons)
+    return m.drain().hex(" ")
+
+
+def test_the_mouse_tells_movement_and_buttons(m: Machine) -> None:
+    m.command(0x60, 0x47)
+    assert moved(m, 1, 1) == ""
+    mouse(m, 0xF4)
+    m.controller.mouse.across = m.controller.mouse.up = 0
+    assert moved(m, 5, -3) == "28 05 fd"
+    assert moved(m, -1, 0, 0b101) == "1d ff 00"
+    assert moved(m, 300, 0) == "0d ff 00"
+    assert moved(m, 0, 0, 0) == "08 2d 00"
+    assert mouse(m, 0xE9)[1] == 0x20
+    mouse(m, 0xF0)
+    assert moved(m, 2, 2) == ""
+    assert mouse(m, 0xEB).hex(" ") == "fa 08 02 02"
+
+
+def test_a_mouse_that_is_off_keeps_its_bytes(m: Machine) -> None:
+    m.command(0x60, 0x47)
+    mouse(m, 0xF4)
+    m.command(0xA7)
+    assert moved(m, 1, 1) == ""
+    for _ in range(20):
+        m.controller.mouse.move(1, 1)
+    assert m.command(0xA8).drain().hex(" ") == "08 01 01 08 01 01 08 01 01 08 01 01 08 01 01"
+    assert moved(m, 0, 0) == "08 10 10"
+
+
+def test_keys_come_before_the_mouse(m: Machine) -> None:
+    m.command(0x60, 0x47)
+    mouse(m, 0xF4)
+    m.command(0xA7)
+    moved(m, 1, 1)
+    m.command(0xAD)
+    m.controller.send_key("a")
+    m.clock.run_until(m.clock.now + 1)
+    m.command(0xA8)
+    assert m.bus.read(COMMAND, 1) & 0x21 == 0x21
+    m.command(0xAE)
+    assert m.drain().hex(" ") == "08 1e 01 01"
 
 
 def test_each_byte_raises_irq_1_anew(m: Machine) -> None:

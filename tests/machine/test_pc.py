@@ -146,3 +146,21 @@ def test_serial_ports() -> None:
 def test_what_cannot_be_built(wrong: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigurationError, match=f"^{message}$"):
         PcConfiguration(**wrong)
+
+
+def test_the_test_device_is_configured() -> None:
+    code = f"mov dword ptr [0xff000000], 5\nmov esi, [0xff000000]\nmov al, 7\nout 0xe0, al\nin al, 0xe0\nmovzx edi, al\n{LEAVE}"
+    with_device, without = run(machine(code, test_device=True)), run(machine(code))
+    assert [with_device.state.gpr[n] for n in (6, 7)] == [5, 7]
+    assert [without.state.gpr[n] for n in (6, 7)] == [0xFFFF_FFFF, 0xFF]
+    with_device.reset()
+    assert with_device.board.memory_bus.read(0xFF00_0000, 4) == 0
+
+
+@pytest.mark.parametrize("number", [5, 10, 20])
+def test_the_test_device_drives_the_wires(number: int) -> None:
+    pc = machine(f"mov dx, {0x2000 + number}\nmov al, 1\nout dx, al\n{LEAVE}", test_device=True)
+    pc.board.io_apic.entries[number] = 0x55
+    run(pc)
+    assert pc.apic.apic.requests.highest == 0x55
+    assert [line.level for line in pc.board.lines].index(True) in (0, number)

@@ -21,6 +21,7 @@ from vmxon.devices.pic import PicPair
 from vmxon.devices.pit import Pit8254
 from vmxon.devices.power import AdvancedPower, PowerManagement, ResetControl
 from vmxon.devices.state import Saved
+from vmxon.devices.testdev import PcTestDevice
 from vmxon.devices.uart import Uart16550
 from vmxon.devices.vga import Vga
 from vmxon.machine.chipset import POWER_PORTS, program_chipset
@@ -101,7 +102,7 @@ class Board:
         self.shared = {number: SharedLine(self.lines[number]) for number in ROUTABLE}
         lines = [self.line(number) for number in range(len(self.pic.lines))]
         self.pit = Pit8254(self.clock, lines[0])
-        self.keyboard = KeyboardController(self.clock, lines[1], set_a20=sinks.a20, reset=sinks.reset)
+        self.keyboard = KeyboardController(self.clock, lines[1], lines[12], set_a20=sinks.a20, reset=sinks.reset)
         self.numeric_error = NumericError(lines[13])
         self.cmos = Cmos(self.clock, lines[8], configuration.base_time, configuration.layout.low, configuration.layout.high)
         self.vga = Vga(self.clock)
@@ -110,6 +111,7 @@ class Board:
         self.debug_console = DebugConsole(sinks.debug_console)
         self.debug_exit = DebugExit(sinks.leave)
         self.post_code = PostCode()
+        self.test_device = PcTestDevice([self.line(number) for number in range(INPUTS)]) if configuration.test_device else None
         slots = [*configuration.drives, *[None] * DRIVE_SLOTS][:DRIVE_SLOTS]
         self.ide = Ide(self.clock, (lines[14], lines[15]), slots)
         self.power = PowerManagement(self.clock, lines[9], sinks.power_off)
@@ -127,6 +129,8 @@ class Board:
             self.ide.primary, self.ide.secondary, self.power, self.advanced_power, self.reset_control,
             *self.shared.values(), self.pci_host, *self.pci.functions.values(), *self.masters,
         )  # fmt: skip
+        if self.test_device is not None:
+            resettable += (self.test_device.data, self.test_device.memory)
         self._power_on = [(device, device.state()) for device in resettable]
 
     def line(self, number: int) -> Signal:
@@ -159,6 +163,8 @@ class Board:
             device.connect(self.bus)
         for base, uart in zip(SERIAL_PORTS, self.uarts, strict=False):
             uart.connect(self.bus, base)
+        if self.test_device is not None:
+            self.test_device.connect(self.bus, self.memory_bus)
         if configuration.debug_console is not None:
             self.debug_console.connect(self.bus, configuration.debug_console)
         if configuration.debug_exit is not None:

@@ -1,4 +1,4 @@
-"""Keyboard controller: an 8042 with a PS/2 keyboard, an empty second port, address line 20 and the reset pulse.
+"""Keyboard controller: an 8042 with a PS/2 keyboard, a PS/2 mouse, address line 20 and the reset pulse.
 
 Source: IBM PS/2 Hardware Interface Technical Reference, “Keyboard/Auxiliary Device Controller”; port 0x92: Intel
 82371SB data sheet (290550), “Port 92 Register”.
@@ -14,14 +14,14 @@ from vmxon.arch.bits import Word, flag
 from vmxon.devices.bus import Device, PortSpace, reads, writes
 from vmxon.devices.clock import VirtualClock
 from vmxon.devices.interrupt import Line, Signal
-from vmxon.devices.keyboard.ps2 import QUEUE_DEPTH, RESEND, Ps2Keyboard
+from vmxon.devices.keyboard.mouse import Ps2Mouse
+from vmxon.devices.keyboard.ps2 import QUEUE_DEPTH, Ps2Keyboard
 from vmxon.devices.keyboard.scancodes import SET_2_TO_1
 
 DATA_COMMANDS = (0x60, 0xD1, 0xD2, 0xD3, 0xD4)
 """Commands whose parameter is written to port 0x60 (0x61 to 0x7F as well)."""
 AUXILIARY = 0x100
-TIMEOUT = 0x200
-"""Marks of a reply: it comes from the second port, nothing answered there."""
+"""Marks a byte that comes from the mouse."""
 
 
 class ControllerStatus(Word, width=8):
@@ -33,7 +33,7 @@ class ControllerStatus(Word, width=8):
     command = flag(3, "the last write was to port 0x64")
     unlocked = flag(4, "the key lock is open")
     auxiliary = flag(5, "the byte comes from the second port")
-    timeout = flag(6, "a device did not answer")
+    timeout = flag(6, "never set: both devices answer")
     parity_error = flag(7, "never set")
 
 
@@ -63,7 +63,7 @@ class KeyboardController(Device, span=5):
     """The 8042; `set_a20` and `reset` are pulled when the guest says so."""
 
     saves: ClassVar[tuple[str, ...]] = (
-        "keyboard", "configuration", "memory", "status", "output", "replies", "data_command", "a20", "break_prefix",
+        "keyboard", "mouse", "configuration", "memory", "status", "output", "replies", "data_command", "a20", "break_prefix",
     )  # fmt: skip
 
     def __init__(
@@ -78,6 +78,7 @@ class KeyboardController(Device, span=5):
         self.auxiliary_interrupt: Signal = auxiliary_interrupt or Line()
         self.on_a20, self.on_reset = set_a20, reset
         self.keyboard = Ps2Keyboard(clock, self._fill)
+        self.mouse = Ps2Mouse(self._fill)
         self.configuration = ControllerConfiguration(0).replace(keyboard_interrupt=True, system=True, translate=True)
         self.memory = bytearray(32)
         self.status = ControllerStatus(0).replace(unlocked=True, system=True)
@@ -118,6 +119,8 @@ class KeyboardController(Device, span=5):
                 value = self._translated(self.keyboard.take())
                 if value is not None:
                     self._show(value)
+            elif self.mouse.queue and not self.configuration.auxiliary_off:
+                self._show(self.mouse.take() | AUXILIARY)
             else:
                 break
         full, auxiliary = self.status.output_full, self.status.auxiliary
@@ -126,9 +129,7 @@ class KeyboardController(Device, span=5):
 
     def _show(self, reply: int) -> None:
         self.output = reply & 0xFF
-        self.status = self.status.replace(
-            output_full=True, auxiliary=bool(reply & AUXILIARY), timeout=bool(reply & TIMEOUT)
-        )
+        self.status = self.status.replace(output_full=True, auxiliary=bool(reply & AUXILIARY))
 
     def _translated(self, value: int) -> int | None:
         """A byte of the keyboard as the guest sees it; None for the prefix that set 1 folds into the next byte."""
@@ -152,7 +153,7 @@ class KeyboardController(Device, span=5):
     def read_data(self) -> int:
         value = self.output
         if self.status.output_full:
-            self.status = self.status.replace(output_full=False, auxiliary=False, timeout=False)
+            self.status = self.status.replace(output_full=False, auxiliary=False)
             self.interrupt.set(False)
             self.auxiliary_interrupt.set(False)
             self._fill()
@@ -178,8 +179,9 @@ class KeyboardController(Device, span=5):
                 self._reply(value)
             case 0xD3:
                 self._reply(value | AUXILIARY)
-            case 0xD4:  # no mouse: the controller gives up and says so
-                self._reply(RESEND | AUXILIARY | TIMEOUT)
+            case 0xD4:
+                self.configuration = self.configuration.replace(auxiliary_off=False)
+                self.mouse.command(value)
             case _:
                 self.memory[command & 0x1F] = value
 

@@ -32,6 +32,7 @@ def definition_block(hardware: Hardware) -> bytes:
 
 
 def _isa_devices(hardware: Hardware) -> Iterator[bytes]:
+    yield _isa_device("MOU", "PNP0F13", isa_interrupt(12))
     yield _isa_device("KBD", "PNP0303", ports(0x60, 1), ports(0x64, 1), isa_interrupt(1))
     yield _isa_device("RTC", "PNP0B00", ports(0x70, 2), isa_interrupt(8))
     yield _isa_device("COM1", "PNP0501", ports(0x3F8, 8), isa_interrupt(4), number=1)
