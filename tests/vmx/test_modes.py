@@ -4,7 +4,7 @@ import struct
 
 import pytest
 
-from tests.vmx.vmx_bench import GUEST, VmxBench
+from tests.vmx.vmx_bench import GDT, GUEST, HANDLERS, IDT, TSS, VmxBench
 from tests.vmx.witness import (
     LONG,
     SHORT_HOST,
@@ -91,6 +91,40 @@ def test_privileged_instructions_in_virtual_8086_mode_fault_before_they_exit():
     assert (bench.reason, bench[F.VM_EXIT_INTERRUPTION_INFORMATION]) == (R.EXCEPTION_OR_NMI, 0x8000_0B0D)
 
 
+@pytest.mark.parametrize("iopl", [0, 3])
+@pytest.mark.parametrize(("redirected", "pushed"), [(True, {0: 0x2_3202, 3: 0x2_3002}), (False, {0: 0x2_0002, 3: 0x2_3002})])
+def test_software_interrupts_injected_into_virtual_8086_mode(iopl, redirected, pushed):
+    """CR4.VME sends them to the program's own handler, whatever IOPL is, or through the IDT (Vol. 3C §27.6.1.1)."""
+    bench = VmxBench()
+    legacy_tables(bench)
+    bench.install_tables()
+    write = bench.engine.write_physical
+    flags, vif = 0x2_0002 | iopl << 12, 1 << 19
+    write(4 * 0x21, struct.pack("<HH", 0x10, GUEST >> 4))
+    write(TSS, struct.pack("<3I", 0, 0x37000, 0x10))
+    write(TSS + 0x66, struct.pack("<H", 0x88))
+    write(TSS + 0x68, bytes(4) + bytes([0 if redirected else 2]) + bytes(0x40))
+    write(GDT, struct.pack("<3Q", 0, 0x00CF_9B00_0000_FFFF, 0x00CF_9300_0000_FFFF))
+    gate = HANDLERS & 0xFFFF | 0x08 << 16 | 0xEE00 << 32 | HANDLERS >> 16 << 48
+    write(IDT + 8 * 0x21, struct.pack("<Q", gate))
+    write(HANDLERS, b"\x0f\x01\xc1")
+    segments = {F[f"GUEST_{name}_SELECTOR"]: 0x10 for name in ("DS", "ES", "FS", "GS")}
+    stack = {F.GUEST_SS_SELECTOR: 0x2000, F.GUEST_SS_BASE: 0x20000, F.GUEST_RSP: 0x8000}
+    place = {F.GUEST_CS_SELECTOR: GUEST >> 4, F.GUEST_CS_BASE: GUEST, F.GUEST_RIP: 0, F.GUEST_RFLAGS: flags | vif}
+    tables = {F.GUEST_CR3: LEGACY, F.GUEST_CR4: 0x2011, F.GUEST_GDTR_BASE: GDT, F.GUEST_IDTR_BASE: IDT}
+    task = {F.GUEST_TR_BASE: TSS, F.GUEST_TR_LIMIT: 0x100}
+    event = {F.VM_ENTRY_INTERRUPTION_INFORMATION: 0x8000_0421, F.VM_ENTRY_INSTRUCTION_LENGTH: 2}
+    bench.guest(b"\x90" * 16 + b"\x0f\x01\xc1", changed(VIRTUAL_8086, segments, stack, place, tables, task, event), 16)
+    bench.launch()
+    assert bench.reason == R.VMCALL
+    if redirected:
+        ip, cs, image = struct.unpack("<3H", bench.engine.read_physical(0x20000 + 0x8000 - 6, 6))
+        assert (bench[F.GUEST_RIP], ip, cs, image) == (0x10, 2, GUEST >> 4, pushed[iopl] & 0xFFFF)
+    else:
+        eip, cs, image = struct.unpack("<3I", bench.engine.read_physical(bench[F.GUEST_RSP], 12))
+        assert (bench[F.GUEST_RIP], eip, cs, image) == (HANDLERS, 2, GUEST >> 4, pushed[iopl] | vif)
+
+
 def test_iret_that_faults_reports_nmi_unblocking():
     bench = VmxBench()
     virtual = having(LONG, PinBased.nmi_exiting, PinBased.virtual_nmis)
@@ -119,6 +153,12 @@ def test_pause_loop_exiting():
     bench.guest(loop, changed(fields, {F.PLE_GAP: 10, F.PLE_WINDOW: 100}))
     bench.launch()
     assert (bench.reason, bench[F.GUEST_RIP]) == (R.PAUSE, GUEST)
+    # VM entry begins a new loop.
+    for _ in range(2):
+        before = bench.processor.instructions
+        bench.launch("vmresume")
+        assert bench.reason == R.PAUSE
+        assert bench.processor.instructions - before > 100
     slow = VmxBench()
     slow.guest(loop, changed(fields, {F.PLE_GAP: 1, F.PLE_WINDOW: 100}))
     slow.launch()

@@ -85,7 +85,7 @@ def test_threshold_at_entry():
     ("code", "controls", "qualification"),
     [
         ("mov eax, [0x51080]", (PAGE,), None),
-        ("mov al, [0x51081]", (PAGE,), None),
+        ("mov al, [0x51081]", (PAGE,), 0x081),
         ("mov rax, [0x51080]", (PAGE,), 0x080),
         ("mov ax, [0x51083]", (PAGE,), 0x083),
         ("mov eax, [0x51020]", (PAGE,), 0x020),
@@ -98,6 +98,9 @@ def test_threshold_at_entry():
         ("mov [0x51030], eax", (PAGE, REGISTERS), 0x1030),
         ("mov [0x51100], eax", (PAGE, REGISTERS), 0x1100),
         ("mov [0x510B0], eax", (PAGE,), 0x10B0),
+        ("mov [0x51081], al", (PAGE,), 0x1081),
+        ("mov [0x51301], al", (PAGE, DELIVERY, EXTERNAL), 0x1301),
+        ("mov al, [0x51081]", (PAGE, REGISTERS), None),
         ("or dword ptr [0x51020], 1", (PAGE,), 0x0020),
         ("mov eax, 0x51000\njmp rax", (PAGE,), 0x2000),
         ("mov esp, 0x51088\npush rax", (PAGE,), 0x1080),
@@ -132,6 +135,18 @@ def test_writes(offset, controls, value, reason, kept):
     assert guest.engine.read_physical(ACCESS + offset, 4) == bytes(4)
     if reason == R.APIC_WRITE:
         assert (guest.qualification, guest[F.GUEST_RIP]) == (offset, GUEST + 11)
+
+
+@pytest.mark.parametrize(("offset", "exits"), [(0x080, False), (0x081, True), (0x083, True), (0x0B1, True), (0x301, True), (0x312, False)])
+def test_writes_of_a_part_count_by_their_own_offset(offset, exits):
+    guest = Guest(f"mov byte ptr [{ACCESS + offset:#x}], 0x12\nnop", EXTERNAL, PAGE, REGISTERS, DELIVERY)
+    assert guest.run() == ((R.APIC_WRITE, offset) if exits else (R.VMCALL, 0))
+
+
+def test_a_write_of_an_msr_is_64_bits_wide():
+    guest = Guest(wrmsr(0x808, 0x35), X2APIC, page=[(0x80, 0xFFFF_FFFF), (0x84, 0xFFFF_FFFF)])
+    assert guest.run()[0] == R.VMCALL
+    assert (guest.word(0x80), guest.word(0x84)) == (0x35, 0)
 
 
 def test_modification_reads_and_writes():

@@ -6,8 +6,10 @@ import struct
 from collections.abc import Mapping
 
 from tests.harness import CODE, Bench
-from tests.vmx.witness import LONG, MEMORY, REVISION, VMCS
+from tests.vmx.witness import LONG, MEMORY, REVISION, VMCS, changed, having
+from vmxon.arch.bits import Bits
 from vmxon.processor.state import HostRequest
+from vmxon.vmx.exit_reasons import ExitReason
 from vmxon.vmx.fields import VmcsField
 from vmxon.vmx.state import Operation, VmcsCache, active_vmcss
 
@@ -100,6 +102,17 @@ class VmxBench(Bench):
         self.state.activity = 0
         self.state.rip = CODE
         return self.step(mnemonic, count)
+
+    def exit_of(
+        self, code: str | bytes, *controls: Bits[bool], base: Mapping[VmcsField, int] = LONG, bits: int = 64, **fields: int
+    ) -> tuple[ExitReason, int]:
+        """Launch a guest and let it run to its first exit: the basic reason, and the vector where it is an exception, else 0."""
+        changes = {VmcsField[name]: value for name, value in fields.items()}
+        self.guest(code, changed(having(base, *controls), changes), bits)
+        self.launch()
+        assert self.in_host, f"no exit; RIP {self.state.rip:#x}"
+        information = self[VmcsField.VM_EXIT_INTERRUPTION_INFORMATION]
+        return ExitReason(self.reason & 0xFFFF), information & 0xFF if self.reason == ExitReason.EXCEPTION_OR_NMI else 0
 
     @property
     def reason(self) -> int:

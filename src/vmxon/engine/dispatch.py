@@ -15,7 +15,7 @@ from vmxon.engine.blocks import (
     jump_slot,
     stop_record,
 )
-from vmxon.isa.record import Record
+from vmxon.isa.record import Prefix, Record
 from vmxon.microcode import attempt, i64, inline, load, microcode, store, u8, u32, u64
 from vmxon.processor.breakpoints import code_breakpoints_met
 from vmxon.processor.debugger import begins_block, breakpoint_reached
@@ -201,6 +201,7 @@ def finish_alone(cpu: Cpu) -> None:
     cpu.link_slot = u64(0)
     if cpu.fault_kind == FaultKind.NONE:
         cpu.memory_latch_count = u64(0)
+        cpu.branched = u8(is_elsewhere(cpu))
         if cpu.breakpoints_met != 0:
             cpu.pending_debug = cpu.pending_debug | cpu.breakpoints_met
             cpu.attention = u8(1)
@@ -208,6 +209,14 @@ def finish_alone(cpu: Cpu) -> None:
         cpu.store_count = u32(0)
         cpu.store_done = u32(0)
         cpu.debugger_watch_met = u64(0)
+
+
+@inline
+def is_elsewhere(cpu: Cpu) -> bool:
+    """RIP is not behind the instruction that ran alone, nor at it for another iteration of REP."""
+    record = Record(cpu.alone_record)
+    repeats = record.prefixes & (Prefix.REP | Prefix.REPNE) != 0 and cpu.rip == record.next_rip - u64(record.length)
+    return cpu.rip != record.next_rip and not repeats
 
 
 @microcode

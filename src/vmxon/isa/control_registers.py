@@ -32,9 +32,19 @@ READS_DR = 1 << 4
 """Exit qualification: MOV from DR."""
 
 
-@instruction("MOV to CR", Form("0F 22 /r", "CR, rm", size="native"), flow="system", cpl0=True)
+@inline
+def check_control(cpu: Cpu, number: int) -> None:
+    """#UD for a register that does not exist, then #GP(0) above CPL 0."""
+    if number != 0 and number != 2 and number != 3 and number != 4 and number != 8:
+        undefined_opcode(cpu)
+    if cpu.cpl != 0:
+        general_protection(cpu, 0)
+
+
+@instruction("MOV to CR", Form("0F 22 /r", "CR, rm", size="native"), flow="system")
 def mov_to_control(cpu: Cpu, destination: Operand, source: Operand) -> None:
     """Load a control register (Vol. 2B “MOV—Move to/from Control Registers”)."""
+    check_control(cpu, destination.number())
     write_control(cpu, destination.number(), u64(source.read()), u64(source.number() >> 3))
 
 
@@ -49,17 +59,16 @@ def write_control(cpu: Cpu, number: u8, value: u64, gpr: u64) -> None:
         write_cr3(cpu, intercept_cr_write(cpu, 3, value, gpr))
     elif number == 4:
         write_cr4(cpu, intercept_cr_write(cpu, 4, value, gpr))
-    elif number == 8:
+    else:
         priority = intercept_cr_write(cpu, 8, value, gpr)
         if not virtual_cr8_write(cpu, priority):
             write_cr8(cpu, priority)
-    else:
-        undefined_opcode(cpu)
 
 
-@instruction("MOV from CR", Form("0F 20 /r", "rm, CR", size="native"), flow="system", cpl0=True)
+@instruction("MOV from CR", Form("0F 20 /r", "rm, CR", size="native"), flow="system")
 def mov_from_control(cpu: Cpu, destination: Operand, source: Operand) -> None:
     """Read a control register (Vol. 2B “MOV—Move to/from Control Registers”)."""
+    check_control(cpu, source.number())
     destination.write(destination.kind(read_control(cpu, source.number(), u64(destination.number() >> 3))))
 
 
@@ -74,8 +83,6 @@ def read_control(cpu: Cpu, number: u8, gpr: u64) -> u64:
         return intercept_cr_read(cpu, 3, cpu.cr3, gpr)
     if number == 4:
         return intercept_cr_read(cpu, 4, cpu.cr4, gpr)
-    if number != 8:
-        undefined_opcode(cpu)
     return intercept_cr_read(cpu, 8, cpu.cr8, gpr)
 
 
@@ -130,8 +137,8 @@ def clts(cpu: Cpu) -> None:
 @instruction("LMSW", Form("0F 01 /6", "r/m16"), flow="system", cpl0=True)
 def lmsw(cpu: Cpu, source: Operand) -> None:
     """CR0 bits 3:0 := source; PE can be set but not cleared (Vol. 2A “LMSW—Load Machine Status Word”)."""
-    information = u64(1) if source.is_memory else u64(0)
-    word = intercept_lmsw(cpu, u64(source.read()), information)
+    linear = source.linear(2) if source.is_memory else u64(0)
+    word = intercept_lmsw(cpu, u64(source.read()), source.is_memory, linear)
     write_cr0(cpu, (cpu.cr0 & ~u64(MSW)) | (word & MSW) | (cpu.cr0 & Cr0.pe.mask))
 
 

@@ -15,7 +15,7 @@ from vmxon.processor.memory import readable
 from vmxon.processor.returns import return_far
 from vmxon.processor.state import ProcessorState as Cpu
 from vmxon.processor.transfers import call_far, jump_far
-from vmxon.processor.virtual_8086 import enter_8086_handler, is_redirected, lacks_iopl
+from vmxon.processor.virtual_8086 import is_redirected, lacks_iopl
 
 SOFTWARE_INTERRUPT, PRIVILEGED_SOFTWARE, SOFTWARE_EXCEPTION = 4, 5, 6
 """Interruption types."""
@@ -95,10 +95,7 @@ def into(cpu: Cpu, record: Record) -> None:
 @instruction("INT", Form("CD ib", "imm8"), flow="system")
 def int_n(cpu: Cpu, vector: Operand, record: Record) -> None:
     """Interrupt `vector`; virtual-8086 mode needs IOPL 3, or CR4.VME and its bitmap (Vol. 2A “INT n/INTO/INT3/INT1”)."""
-    if is_redirected(cpu, u64(u8(vector.read()))):
-        enter_8086_handler(cpu, u64(u8(vector.read())))
-        return
-    if lacks_iopl(cpu):
+    if lacks_iopl(cpu) and not is_redirected(cpu, u64(u8(vector.read()))):
         general_protection(cpu, 0)
     raise_software(cpu, u32(u8(vector.read())), SOFTWARE_INTERRUPT, record.length)
 

@@ -12,7 +12,7 @@ from vmxon.processor.events import HALTED
 from vmxon.processor.exceptions import general_protection
 from vmxon.processor.memory import readable
 from vmxon.processor.segmentation import canonical
-from vmxon.processor.slots import Intercept, intercept, intercept_with_information
+from vmxon.processor.slots import Intercept, intercept, intercept_with_information, need_enabled
 from vmxon.processor.state import ProcessorState as Cpu
 from vmxon.processor.tlb import invalidate_all, select_class, select_space
 from vmxon.processor.tlb_pages import EVERY_PCID, forget_but_globals, forget_page, invalidate_page
@@ -52,9 +52,12 @@ def invlpg(cpu: Cpu, page: Operand, record: Record) -> None:
         invalidate_page(cpu, linear)
 
 
-@instruction("INVPCID", Form("66 0F 38 82 /r", "r, m128", size="native"), flow="system", cpl0=True, feature="invpcid")
+@instruction("INVPCID", Form("66 0F 38 82 /r", "r, m128", size="native"), flow="system", feature="invpcid")
 def invpcid(cpu: Cpu, kind: Operand, descriptor: Operand, record: Record) -> None:
     """Forget translations by PCID (Vol. 2A “INVPCID—Invalidate Process-Context Identifier”)."""
+    need_enabled(cpu, Intercept.INVPCID)
+    if cpu.cpl != 0:
+        general_protection(cpu, 0)
     information = memory_information(record) | u32(kind.number() >> 3) << REGISTER
     intercept_with_information(cpu, Intercept.INVPCID, record.displacement, information)
     pointer = readable(cpu, descriptor.linear(16), 16, record.segment)

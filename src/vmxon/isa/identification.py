@@ -9,7 +9,7 @@ from vmxon.isa.table import Form, instruction
 from vmxon.microcode import inline, u32, u64
 from vmxon.processor.exceptions import general_protection
 from vmxon.processor.identification import identify
-from vmxon.processor.slots import Intercept, intercept, tsc_offset
+from vmxon.processor.slots import Intercept, intercept, need_enabled, tsc_offset
 from vmxon.processor.state import ProcessorState as Cpu
 from vmxon.processor.time import read_tsc
 
@@ -54,6 +54,7 @@ def rdtsc(cpu: Cpu) -> None:
 @instruction("RDTSCP", Form("0F 01 F9"), flow="system", feature="rdtscp")
 def rdtscp(cpu: Cpu) -> None:
     """The same, and ECX := IA32_TSC_AUX (Vol. 2B “RDTSCP—Read Time-Stamp Counter and Processor ID”)."""
+    need_enabled(cpu, Intercept.RDTSCP)
     need_time(cpu)
     intercept(cpu, Intercept.RDTSCP, u64(0))
     answer_time(cpu)
@@ -74,5 +75,6 @@ def rdpmc(cpu: Cpu) -> None:
 
 @instruction("RDPID", Form("F3 0F C7 /7", "rm", default64=True), flow="system", feature="rdpid")
 def rdpid(cpu: Cpu, destination: Operand) -> None:
-    """destination := IA32_TSC_AUX (Vol. 2B “RDPID—Read Processor ID”)."""
+    """destination := IA32_TSC_AUX; in a guest it goes with RDTSCP (Vol. 2B “RDPID—Read Processor ID”)."""
+    need_enabled(cpu, Intercept.RDTSCP)
     destination.write(destination.kind(cpu.tsc_aux))

@@ -122,16 +122,23 @@ def qualification(kind: IntType, port: int, record: Record, direction: int) -> i
 
 
 @inline
+def unchecked_linear(cpu: Cpu, segment: int, offset: int) -> int:
+    """The linear address for a VM exit, which outranks the faults of the segment (Vol. 3C §26.1.1)."""
+    return (cpu.segments[u64(segment)].base + offset) & cpu.linear_mask
+
+
+@inline
 def input_string(cpu: Cpu, kind: IntType, record: Record) -> None:
     """ES:rDI := port DX, then step; the store is checked before the port is read."""
     if nothing_left(cpu, record):
         return
     port = port_in_dx(cpu)
     segment = extra_segment(cpu)
+    offset = offset_of(cpu, RDI, record)
     check_port(cpu, port, kind.bytes)
-    linear = fast_segment_linear(cpu, segment, offset_of(cpu, RDI, record), kind.bytes, True)
     what = qualification(kind, port, record, IS_IN)
-    intercept_port(cpu, port, u64(kind.bytes), what, address_size(record), linear)
+    intercept_port(cpu, port, u64(kind.bytes), what, address_size(record), unchecked_linear(cpu, segment, offset))
+    linear = fast_segment_linear(cpu, segment, offset, kind.bytes, True)
     pointer = writable(cpu, linear, kind.bytes, segment)
     store(kind, pointer, kind(port_in(cpu, port, kind.bytes)))
     step_register(cpu, RDI, record.address_shift, stride(cpu, kind))
@@ -144,11 +151,12 @@ def output_string(cpu: Cpu, kind: IntType, record: Record) -> None:
     if nothing_left(cpu, record):
         return
     port = port_in_dx(cpu)
+    offset = offset_of(cpu, RSI, record)
     check_port(cpu, port, kind.bytes)
-    linear = fast_segment_linear(cpu, record.segment, offset_of(cpu, RSI, record), kind.bytes, False)
     what = qualification(kind, port, record, 0)
     information = address_size(record) | segment_number(record)
-    intercept_port(cpu, port, u64(kind.bytes), what, information, linear)
+    intercept_port(cpu, port, u64(kind.bytes), what, information, unchecked_linear(cpu, record.segment, offset))
+    linear = fast_segment_linear(cpu, record.segment, offset, kind.bytes, False)
     value = load(kind, readable(cpu, linear, kind.bytes, record.segment))
     port_out(cpu, port, kind.bytes, u64(value))
     step_register(cpu, RSI, record.address_shift, stride(cpu, kind))

@@ -134,6 +134,8 @@ class ArchitecturalState(State):
     """1 where RFLAGS.TF was 1 when the instruction at tick `step_ticks` began: its end is a single-step trap."""
     step_operation = scalar(u8)
     """cpu.vmx_operation at that time: a VM exit or entry in between ends the matter."""
+    branched = scalar(u8)
+    """1 where the instruction that ran alone last was a taken branch, which is what a single-step trap waits for under BTF."""
     step_ticks = scalar(u64)
     shadow_ticks = scalar(u64)
     """The tick after STI, MOV SS or POP SS: the shadow lasts as long as no further instruction has retired."""

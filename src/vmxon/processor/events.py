@@ -12,6 +12,7 @@ from enum import IntEnum
 from vmxon.arch.control import Dr6
 from vmxon.arch.exceptions import Vector
 from vmxon.arch.flags import Rflags
+from vmxon.arch.msr import DebugCtl
 from vmxon.microcode import inline, microcode, u8, u32, u64
 from vmxon.processor.exceptions import HARDWARE_EXCEPTION
 from vmxon.processor.initialization import initialize
@@ -56,35 +57,34 @@ def look_again(cpu: Cpu) -> None:
 @microcode
 def service_events(cpu: Cpu) -> bool:
     """True where native code may go on at cpu.rip; False where Python must act first on cpu.request."""
-    cpu.attention = u8(0)
-    cpu.single_step = u8(0)
-    cpu.fault_kind = u32(FaultKind.NONE)
-    if nothing_pending(cpu):
-        return True
-    expire_shadows(cpu)
-    note_single_step(cpu)
-    if cpu.init_pending != 0 and cpu.vmx_operation == 0:
-        # In VMX root operation INIT stays pending; in non-root operation it is for VMX to exit.
-        cpu.init_pending = u8(0)
-        initialize(cpu)
-        return True
-    if cpu.activity == SHUTDOWN and cpu.vmx_operation != NON_ROOT:
-        # A guest that was entered in shutdown waits there for an NMI, INIT or a VM exit.
-        cpu.attention = u8(1)
-        cpu.request = u32(HostRequest.TRIPLE_FAULT)
-        return False
-    taken = deferred_taken(cpu) or exit_taken(cpu, EventStage.BEFORE_TRAPS) or trap_taken(cpu)
-    taken = taken or exit_taken(cpu, EventStage.BEFORE_NMI) or nmi_taken(cpu) or exit_taken(cpu, EventStage.BEFORE_INTERRUPTS)
-    if not taken:
-        interrupt(cpu)
-    cpu.fault_kind = u32(FaultKind.NONE)
-    if cpu.request != 0:
-        cpu.attention = u8(1)
-        return False
-    if taken:
-        # Whatever is pending besides has to be seen before the first instruction of the handler.
-        cpu.attention = u8(1)
-    elif cpu.activity != ACTIVE:
+    taken = True
+    while taken:
+        # Whatever is pending besides has to be seen before the first instruction of a handler.
+        cpu.attention = u8(0)
+        cpu.single_step = u8(0)
+        cpu.fault_kind = u32(FaultKind.NONE)
+        if nothing_pending(cpu):
+            return True
+        expire_shadows(cpu)
+        note_single_step(cpu)
+        if cpu.init_pending != 0 and cpu.vmx_operation == 0:
+            # In VMX root operation INIT stays pending; in non-root operation it is for VMX to exit.
+            cpu.init_pending = u8(0)
+            initialize(cpu)
+            return True
+        if cpu.activity == SHUTDOWN and cpu.vmx_operation != NON_ROOT:
+            # A guest that was entered in shutdown waits there for an NMI, INIT or a VM exit.
+            cpu.attention = u8(1)
+            cpu.request = u32(HostRequest.TRIPLE_FAULT)
+            return False
+        taken = deferred_taken(cpu) or exit_taken(cpu, EventStage.BEFORE_TRAPS) or trap_taken(cpu)
+        taken = taken or exit_taken(cpu, EventStage.BEFORE_NMI) or nmi_taken(cpu) or exit_taken(cpu, EventStage.BEFORE_INTERRUPTS)
+        taken = taken or interrupt_taken(cpu)
+        cpu.fault_kind = u32(FaultKind.NONE)
+        if cpu.request != 0:
+            cpu.attention = u8(1)
+            return False
+    if cpu.activity != ACTIVE:
         cpu.attention = u8(1)
         cpu.request = u32(HostRequest.HALT)
         return False
@@ -125,12 +125,13 @@ def expire_shadows(cpu: Cpu) -> None:
 
 @microcode
 def note_single_step(cpu: Cpu) -> None:
-    """The instruction that began with TF set has retired: a single-step trap is pending."""
+    """The instruction that began with TF set has retired: a single-step trap is pending, under BTF only if it was a taken branch."""
     if cpu.step_armed != 0 and cpu.step_operation != cpu.vmx_operation:
         cpu.step_armed = u8(0)
     if cpu.step_armed != 0 and ticks(cpu) != cpu.step_ticks:
         cpu.step_armed = u8(0)
-        cpu.pending_debug = cpu.pending_debug | Dr6.bs.mask
+        if cpu.debugctl & DebugCtl.btf.mask == 0 or cpu.branched != 0:
+            cpu.pending_debug = cpu.pending_debug | Dr6.bs.mask
 
 
 @microcode
@@ -215,22 +216,20 @@ def nmi_taken(cpu: Cpu) -> bool:
 
 
 @microcode
-def interrupt(cpu: Cpu) -> None:
+def interrupt_taken(cpu: Cpu) -> bool:
     """Take an external interrupt: first its VM exit, then, with IF, the acknowledge cycle in Python, then delivery."""
     if cpu.interrupt_line == 0 and cpu.acknowledged == 0:
-        return
+        return False
     if cpu.activity >= SHUTDOWN or cpu.interruptibility & STI_AND_MOV_SS != 0:
-        return
+        return False
     if cpu.acknowledged == 0:
         if intercept_external_interrupt(cpu) != 0:
-            cpu.attention = u8(1)
-            return
-        if cpu.request != 0 or cpu.rflags_other & Rflags.if_.mask == 0:
-            return
-        cpu.request = u32(HostRequest.ACKNOWLEDGE)
-        return
+            return True
+        if cpu.request == 0 and cpu.rflags_other & Rflags.if_.mask != 0:
+            cpu.request = u32(HostRequest.ACKNOWLEDGE)
+        return False
     record_event(cpu, u32(cpu.acknowledged_vector), u8(EXTERNAL_INTERRUPT))
     deliver(cpu)
     if delivered(cpu):
         cpu.acknowledged = u8(0)
-    cpu.attention = u8(1)
+    return True

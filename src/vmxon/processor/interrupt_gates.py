@@ -42,6 +42,7 @@ from vmxon.processor.stack import set_stack_pointer
 from vmxon.processor.state import CodeSize, Segment
 from vmxon.processor.state import ProcessorState as Cpu
 from vmxon.processor.tasks import TaskSource, switch_task
+from vmxon.processor.virtual_8086 import enter_8086_handler, is_redirected
 
 RSP = 4
 INJECTED = 2
@@ -129,7 +130,12 @@ def transfer_real(cpu: Cpu) -> None:
 
 @microcode
 def transfer_protected(cpu: Cpu) -> None:
-    """Through a gate of 8 bytes; from virtual-8086 mode too."""
+    """Through a gate of 8 bytes; from virtual-8086 mode too, but for software interrupts that CR4.VME redirects."""
+    if cpu.delivering_soft == FIRST_SOFTWARE and is_redirected(cpu, u64(cpu.delivering_vector)):
+        cpu.next_rip = return_address(cpu)
+        enter_8086_handler(cpu, u64(cpu.delivering_vector))
+        cpu.rip = cpu.next_rip
+        return
     place = u64(cpu.delivering_vector) << 3
     if place + 7 > u64(cpu.idt_limit):
         general_protection(cpu, entry_code(cpu))

@@ -51,6 +51,7 @@ def deliver_chain(cpu: Cpu, injected: bool) -> None:
     going = True
     alone = cpu.alone
     cpu.alone = u8(1)
+    activity, interruptibility = cpu.activity, cpu.interruptibility
     while going:
         going = False
         if special or attempt(accept, cpu):
@@ -66,6 +67,10 @@ def deliver_chain(cpu: Cpu, injected: bool) -> None:
             elif cpu.fault_kind == FaultKind.SECOND_STAGE:
                 attempt(second_stage_exit, cpu)
                 cpu.fault_kind = u32(FaultKind.ABANDON)
+            else:
+                # The whole chain comes again.
+                cpu.activity = activity
+                cpu.interruptibility = interruptibility
     cpu.delivering = u8(0)
     cpu.alone = alone
 
@@ -86,6 +91,8 @@ def accept(cpu: Cpu) -> None:
     """Whether the event in cpu.fault_* is to be delivered: VM exits, #DF, shutdown; loads CR2 and DR6."""
     if cpu.segment_rules == SegmentRules.REAL:
         cpu.fault_has_error = u8(0)
+    if cpu.delivering != 0:
+        leave_interrupted_state(cpu)
     intercept_if_exception(cpu)
     if cpu.fault_soft == HARDWARE_EXCEPTION:
         if cpu.fault_vector == Vector.PF:
@@ -172,14 +179,20 @@ def begin(cpu: Cpu) -> None:
     cpu.delivering_length = cpu.fault_length
 
 
-@inline
-def complete(cpu: Cpu) -> None:
-    """The handler is about to run: end shadows and HLT, block NMIs after an NMI."""
+@microcode
+def leave_interrupted_state(cpu: Cpu) -> None:
+    """End shadows and HLT, block NMIs after an NMI: also where the delivery then ends in another event or a VM exit (Vol. 3C §28.1)."""
     cpu.interruptibility = cpu.interruptibility & (~STI_AND_MOV_SS & 0xFF)
     if cpu.delivering_soft == NMI:
         cpu.interruptibility = cpu.interruptibility | NMI_BLOCKING
-    cpu.delivering = u8(0)
     cpu.activity = u8(0)
+
+
+@inline
+def complete(cpu: Cpu) -> None:
+    """The handler is about to run."""
+    leave_interrupted_state(cpu)
+    cpu.delivering = u8(0)
     cpu.step_armed = u8(0)
     cpu.fault_kind = u32(FaultKind.NONE)
     cpu.memory_latch_count = u64(0)

@@ -55,6 +55,11 @@ class Intercept(IntEnum):
 
 
 @slot
+def need_enabled(cpu: Cpu, what: int) -> None:
+    """An instruction that VMX may take from a guest altogether, before anything else: raises #UD, or returns."""
+
+
+@slot
 def intercept(cpu: Cpu, what: int, qualification: u64) -> None:
     """A `system` instruction asks whether it exits; `what` is a static Intercept. Takes the exit and abandons, or returns.
 
@@ -127,8 +132,8 @@ def intercept_clts(cpu: Cpu) -> u64:
 
 
 @slot
-def intercept_lmsw(cpu: Cpu, source: u64, information: u64) -> u64:
-    """LMSW of `source` (16 bits): exits, or gives the low word of CR0 to load; `information` is 0 for a register operand."""
+def intercept_lmsw(cpu: Cpu, source: u64, memory: bool, linear: u64) -> u64:
+    """LMSW of `source` (16 bits), which may be in memory at `linear`: exits, or gives the low word of CR0 to load."""
     return source
 
 

@@ -16,7 +16,7 @@ from vmxon.vmx.ept_events import APIC_ACCESS
 from vmxon.vmx.exit import non_root
 from vmxon.vmx.exit_reasons import ExitReason
 from vmxon.vmx.fields import VmcsField
-from vmxon.vmx.physical import read_quad
+from vmxon.vmx.physical import read_quad, write_physical
 from vmxon.vmx.qualifications import ApicAccessQualification, ApicAccessType
 from vmxon.vmx.state import read_field
 from vmxon.vmx.virtual_apic import (
@@ -27,7 +27,6 @@ from vmxon.vmx.virtual_apic import (
     virtualize_end,
     virtualize_priority,
     virtualize_self_interrupt,
-    write_virtual,
 )
 
 R = ApicRegister
@@ -58,9 +57,9 @@ def access_apic_page(cpu: Cpu, linear: u64, size: u64, access: u64) -> u64:
         refuse(cpu, offset, u64(ApicAccessType.LINEAR_FETCH))
     if not tpr_shadow(cpu) or (offset & 15) + size > WIDEST:
         refuse(cpu, offset, kind(cpu, access))
-    if access & READ != 0 and not allowed(cpu, offset >> 4, False):
+    if access & READ != 0 and not allowed(cpu, offset, False):
         refuse(cpu, offset, u64(ApicAccessType.LINEAR_READ))
-    if access & WRITE != 0 and not allowed(cpu, offset >> 4, True):
+    if access & WRITE != 0 and not allowed(cpu, offset, True):
         refuse(cpu, offset, u64(ApicAccessType.LINEAR_WRITE))
     return read_field(cpu, VmcsField.VIRTUAL_APIC_ADDRESS) | offset
 
@@ -72,13 +71,16 @@ def kind(cpu: Cpu, access: u64) -> u64:
 
 
 @microcode
-def allowed(cpu: Cpu, register: u64, write: bool) -> bool:
-    """The controls virtualize this access to a register (offset / 16, below 64 for all that are)."""
+def allowed(cpu: Cpu, offset: u64, write: bool) -> bool:
+    """The controls virtualize this access to a register; without register virtualization only at the register's own offset."""
+    register = offset >> 4
     if register >= 64:
         return False
     registers = u64(1 << R.TASK_PRIORITY)
     if uses(cpu, Secondary.apic_register_virtualization.mask):
         registers = u64(WRITES) if write else u64(READS)
+    elif offset & 15 != 0:
+        return False
     elif write and delivers(cpu):
         registers = u64(DELIVERY_WRITES)
     return registers >> register & 1 != 0
@@ -140,5 +142,5 @@ def write_virtual_msr(cpu: Cpu, index: u64, value: u64) -> bool:
 
 @microcode
 def store_msr(cpu: Cpu, register: u64, value: u64) -> None:
-    """The 64 bits that WRMSR leaves in the virtual-APIC page; the high half is 0 for all of these registers."""
-    write_virtual(cpu, register, value)
+    """The 64 bits that WRMSR leaves in the virtual-APIC page."""
+    write_physical(cpu, u64, read_field(cpu, VmcsField.VIRTUAL_APIC_ADDRESS) + (register << 4), value)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from vmxon.microcode import inline, microcode, u8, u32, u64
 from vmxon.processor.exceptions import abandon
-from vmxon.processor.interrupts import inject
+from vmxon.processor.interrupts import SHUTDOWN, inject
 from vmxon.processor.memory import commit_stores
 from vmxon.processor.state import FaultKind, HostRequest
 from vmxon.processor.state import ProcessorState as Cpu
-from vmxon.processor.time import ticks
+from vmxon.processor.time import read_tsc, ticks
 from vmxon.vmx.check import failure_qualification, first_broken_in
 from vmxon.vmx.controls import PinBased, SecondaryProcessorBased
 from vmxon.vmx.controls import PrimaryProcessorBased as Primary
@@ -28,6 +28,7 @@ from vmxon.vmx.rules import Area
 from vmxon.vmx.state import NOTIFY_FAILURES, NOTIFY_SWITCHES, Operation, VmcsCache, has_vmcs, read_field
 
 MOV_SS_BLOCKING, NMI_BLOCKING = 2, 8
+LONGEST_GAP = 1 << 32
 CLEAR, LAUNCHED = 0, 1
 """Launch states."""
 
@@ -138,9 +139,23 @@ def start_guest(cpu: Cpu) -> None:
     cpu.vmx_timer_deadline = u64(ALL_ONES)
     if pin(cpu, PinBased.preemption_timer):
         start_timer(cpu, read_field(cpu, VmcsField.VMX_PREEMPTION_TIMER_VALUE))
+    # The first PAUSE begins a loop (Vol. 3C §26.1.3): the last one is further away than any PLE_GAP.
+    cpu.vmx_pause_last = read_tsc(cpu) - LONGEST_GAP
     event = read_field(cpu, VmcsField.VM_ENTRY_INTERRUPTION_INFORMATION)
+    if drops_pending_debug(cpu, event):
+        cpu.pending_debug = u64(0)
     if event & EntryInterruption.valid.mask != 0:
         inject_event(cpu, u32(event))
+
+
+@microcode
+def drops_pending_debug(cpu: Cpu, event: u64) -> bool:
+    """No debug exceptions are pending behind this entry (Vol. 3C §27.7.3 “Delivery of Pending Debug Exceptions after VM Entry”)."""
+    kind = event >> EntryInterruption.type.low & 7
+    if event & EntryInterruption.valid.mask == 0 or kind == EventType.OTHER:
+        return cpu.activity >= SHUTDOWN
+    software = kind == EventType.SOFTWARE_INTERRUPT or kind == EventType.SOFTWARE_EXCEPTION
+    return not software or cpu.interruptibility & MOV_SS_BLOCKING == 0
 
 
 @microcode

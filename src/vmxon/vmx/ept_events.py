@@ -11,6 +11,7 @@ from vmxon.arch.flags import Rflags
 from vmxon.arch.msr_vmx import EptVpidCapabilities
 from vmxon.microcode import fault, implements, inline, microcode, u32, u64
 from vmxon.processor.guest_physical import forget_mapping
+from vmxon.processor.interrupt_gates import pushed_flags
 from vmxon.processor.slots import second_stage_exit
 from vmxon.processor.state import FaultKind
 from vmxon.processor.state import ProcessorState as Cpu
@@ -82,7 +83,7 @@ def second_stage_fault(cpu: Cpu, physical: u64, qualification: u64) -> NoReturn:
 
 @implements(second_stage_exit)
 def ept_exit(cpu: Cpu) -> None:
-    """The VM exit of the event in cpu.fault_*, or a fault with #VE; RF is saved as 1, as for other faults.
+    """The VM exit of the event in cpu.fault_*, or a fault with #VE; RF is saved as 1, or as the event being delivered pushes it.
 
     The mappings of the address that faulted are forgotten (Vol. 3C §29.4.3.1 “Operations that Invalidate Cached Mappings”).
     """
@@ -95,6 +96,8 @@ def ept_exit(cpu: Cpu) -> None:
         raise_if_possible(cpu, qualification)
     if cpu.delivering == 0:
         cpu.rflags_other = cpu.rflags_other | Rflags.rf.mask
+    else:
+        cpu.rflags_other = cpu.rflags_other | (pushed_flags(cpu) & Rflags.rf.mask)
     if marks == APIC_ACCESS:
         vm_exit(cpu, u32(ExitReason.APIC_ACCESS), cpu.fault_qualification & ~u64(MARKS), u32(0))
         return

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from typing import NoReturn
 
+from vmxon.arch.control import Efer
 from vmxon.arch.flags import Rflags
 from vmxon.microcode import inline, microcode, u8, u32, u64
 from vmxon.processor.exceptions import abandon
+from vmxon.processor.interrupts import leave_interrupted_state
 from vmxon.processor.state import HostRequest
 from vmxon.processor.state import ProcessorState as Cpu
+from vmxon.vmx.controls import PrimaryExit
 from vmxon.vmx.events import EventType, ExitInterruption
 from vmxon.vmx.exit_load import load_host_state
 from vmxon.vmx.exit_reasons import ExitReason, ExitReasonWord
-from vmxon.vmx.exit_save import save_guest_state
+from vmxon.vmx.exit_save import exit_control, save_guest_state
 from vmxon.vmx.fields import VmcsField
 from vmxon.vmx.msr_area import load_msr_area, store_msr_area
 from vmxon.vmx.physical import write_physical
@@ -23,7 +26,7 @@ HAS_CODE = ExitInterruption.error_code_valid.mask
 NMI_UNBLOCKING = ExitInterruption.nmi_unblocking.mask
 KIND = ExitInterruption.type.low
 NMI_BLOCKING = 8
-ABORT_STORE, ABORT_PDPTE, ABORT_LOAD = 1, 2, 4
+ABORT_STORE, ABORT_PDPTE, ABORT_LOAD, ABORT_MODE = 1, 2, 4, 6
 """VMX-abort indicators (Vol. 3C §28.7 “VMX Aborts”)."""
 SHUTDOWN = 2
 """Activity state."""
@@ -65,6 +68,9 @@ def vm_exit(cpu: Cpu, reason: u32, qualification: u64, interruption: u32) -> Non
 @microcode
 def land(cpu: Cpu, by_nmi: bool) -> None:
     """Load the host state and go on at the host RIP; failures are VMX aborts."""
+    if cpu.efer & Efer.lma.mask != 0 and not exit_control(cpu, PrimaryExit.host_address_space_size.mask):
+        vmx_abort(cpu, u32(ABORT_MODE))
+        return
     if not load_host_state(cpu):
         vmx_abort(cpu, u32(ABORT_PDPTE))
         return
@@ -91,6 +97,8 @@ def record_idt_vectoring(cpu: Cpu) -> None:
     """IDT-vectoring information: the event whose delivery the exit interrupted (Vol. 3C §28.2.4)."""
     information = u32(0)
     if cpu.delivering != 0:
+        leave_interrupted_state(cpu)
+        cpu.pending_debug = u64(0)
         information = cpu.delivering_vector | u32(cpu.delivering_soft) << KIND | VALID
         if cpu.delivering_has_error != 0:
             information = information | HAS_CODE

@@ -165,7 +165,7 @@ def windows(cpu: Cpu) -> u64:
     taken = False
     if cpu.event_stage == EventStage.BEFORE_TRAPS:
         cpu.vmx_iret = u8(0)
-        taken = virtual_apic_exit(cpu) or monitor_trap(cpu) or init_signal(cpu)
+        taken = virtual_apic_exit(cpu) or init_signal(cpu) or monitor_trap(cpu)
     elif cpu.event_stage == EventStage.BEFORE_NMI:
         taken = timer_expired(cpu) or nmi_window(cpu)
     else:
@@ -182,10 +182,14 @@ def plain_exit(cpu: Cpu, reason: u32) -> bool:
 
 @microcode
 def monitor_trap(cpu: Cpu) -> bool:
-    """“monitor trap flag”: an exit at the boundary after each instruction, or where VM entry injected a pending one."""
+    """“monitor trap flag”: an exit at the boundary after each instruction, or where VM entry injected a pending one.
+
+    Shutdown and the wait for SIPI hold it back until an event has ended them and was delivered.
+    """
     now = ticks(cpu)
     moved = now != cpu.vmx_monitor_ticks or cpu.rip != cpu.vmx_monitor_rip
-    if cpu.vmx_monitor_trap != 0 or (cpu.vmx_monitor_armed == STARTED and moved):
+    due = cpu.vmx_monitor_trap != 0 or (cpu.vmx_monitor_armed == STARTED and moved)
+    if due and cpu.activity < SHUTDOWN:
         return plain_exit(cpu, u32(ExitReason.MONITOR_TRAP_FLAG))
     if cpu.vmx_monitor_armed != 0:
         # The instruction that starts now, or the delivery of an event before it, ends in the exit.
@@ -215,7 +219,7 @@ def timer_expired(cpu: Cpu) -> bool:
 
 @microcode
 def nmi_window(cpu: Cpu) -> bool:
-    """“NMI-window exiting”: no virtual-NMI blocking, no blocking by MOV SS or STI. NMIs themselves come in here too.
+    """“NMI-window exiting”: no virtual-NMI blocking, no blocking by MOV SS or STI. It outranks NMIs, which come in here too.
 
     Under “virtual NMIs” the blocking bit is the guest's, so a physical NMI is taken here, whatever the bit says.
     """
@@ -223,12 +227,12 @@ def nmi_window(cpu: Cpu) -> bool:
         return False
     if cpu.interruptibility & STI_AND_MOV_SS != 0:
         return False
+    if primary(cpu, Primary.nmi_window_exiting) and cpu.interruptibility & NMI_BLOCKING == 0:
+        return plain_exit(cpu, u32(ExitReason.NMI_WINDOW))
     if cpu.nmi_pending != 0 and pin(cpu, PinBased.virtual_nmis):
         cpu.nmi_pending = u8(0)
         nmi_exit(cpu)
         return True
-    if primary(cpu, Primary.nmi_window_exiting) and cpu.interruptibility & NMI_BLOCKING == 0:
-        return plain_exit(cpu, u32(ExitReason.NMI_WINDOW))
     return False
 
 

@@ -24,7 +24,7 @@ from vmxon.vmx.exit_reasons import ExitReason
 from vmxon.vmx.fields import VmcsField
 from vmxon.vmx.intercepts import primary, secondary
 from vmxon.vmx.qualifications import CrAccessQualification, CrAccessType
-from vmxon.vmx.state import Operation, read_field
+from vmxon.vmx.state import Operation, read_field, write_field
 from vmxon.vmx.virtual_apic import read_virtual, virtualize_priority, write_virtual
 
 CAPABILITIES, CAPABILITY_COUNT = 0x480, 20
@@ -123,7 +123,7 @@ def clts(cpu: Cpu) -> u64:
 
 
 @implements(intercept_lmsw)
-def lmsw(cpu: Cpu, source: u64, information: u64) -> u64:
+def lmsw(cpu: Cpu, source: u64, memory: bool, linear: u64) -> u64:
     """LMSW: exits where one of CR0 bits 3:0 that the host owns would differ from its shadow; it cannot clear PE."""
     if not non_root(cpu):
         return source
@@ -132,7 +132,9 @@ def lmsw(cpu: Cpu, source: u64, information: u64) -> u64:
     differs = (source ^ shadow) & mask & (LMSW_BITS & ~Cr0.pe.mask)
     sets_pe = source & ~shadow & mask & Cr0.pe.mask
     if differs | sets_pe != 0:
-        place = (information & 1) << CrAccessQualification.lmsw_memory.low
+        place = u64(memory) << CrAccessQualification.lmsw_memory.low
+        if memory:
+            write_field(cpu, VmcsField.GUEST_LINEAR_ADDRESS, linear)
         word = (source & 0xFFFF) << CrAccessQualification.lmsw_source.low
         head = CrAccessType.LMSW << CrAccessQualification.access.low
         instruction_exit(cpu, u32(ExitReason.CR_ACCESS), place | word | head, u32(0))

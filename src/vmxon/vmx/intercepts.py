@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from vmxon.arch.bits import Bits
+from vmxon.arch.flags import Rflags
 from vmxon.microcode import implements, inline, microcode, u8, u32, u64
 from vmxon.processor.exceptions import abandon, undefined_opcode
+from vmxon.processor.interrupt_gates import pushed_flags
 from vmxon.processor.slots import (
     Intercept,
     intercept,
@@ -12,6 +14,7 @@ from vmxon.processor.slots import (
     intercept_port,
     intercept_task_switch,
     intercept_with_information,
+    need_enabled,
 )
 from vmxon.processor.state import ProcessorState as Cpu
 from vmxon.processor.time import read_tsc
@@ -89,6 +92,13 @@ def exits(cpu: Cpu, what: Intercept) -> bool:
     return False
 
 
+@implements(need_enabled)
+def instruction_enabled(cpu: Cpu, what: int) -> None:
+    """#UD in a guest whose controls do not enable the instruction."""
+    if non_root(cpu) and not secondary(cpu, ENABLES[Intercept(what)]):
+        undefined_opcode(cpu)
+
+
 @implements(intercept)
 def instruction_intercept(cpu: Cpu, what: int, qualification: u64) -> None:
     """An instruction without operands of interest."""
@@ -103,12 +113,9 @@ def instruction_intercept_with_information(cpu: Cpu, what: int, qualification: u
 
 @inline
 def decide(cpu: Cpu, what: int, qualification: int, information: int) -> None:
-    """Exit, raise #UD, or return; `what` is static."""
-    if non_root(cpu):
-        if Intercept(what) in ENABLES and not secondary(cpu, ENABLES[Intercept(what)]):
-            undefined_opcode(cpu)
-        if exits(cpu, Intercept(what)):
-            instruction_exit(cpu, u32(what), qualification, information)
+    """Exit or return; `what` is static."""
+    if non_root(cpu) and exits(cpu, Intercept(what)):
+        instruction_exit(cpu, u32(what), qualification, information)
 
 
 @microcode
@@ -183,6 +190,7 @@ def task_switch_intercept(cpu: Cpu, selector: u64, source: u64) -> None:
     """Task switches always exit (Table 28-2); one through a gate reports the event that it was to handle."""
     if non_root(cpu):
         if cpu.delivering != 0:
+            cpu.rflags_other = cpu.rflags_other | (pushed_flags(cpu) & Rflags.rf.mask)
             vm_exit(cpu, u32(ExitReason.TASK_SWITCH), selector | source << 30, u32(0))
             abandon(cpu)
         instruction_exit(cpu, u32(ExitReason.TASK_SWITCH), selector | source << 30, u32(0))

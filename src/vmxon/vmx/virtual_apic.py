@@ -189,18 +189,18 @@ def virtualize_self_interrupt(cpu: Cpu, vector: u64) -> None:
 def emulate_write(cpu: Cpu, offset: u64) -> None:
     """APIC-write emulation: a store to the APIC-access page has reached the virtual-APIC page (Vol. 3C §30.4.3.2)."""
     register = offset >> 4
-    if register == R.TASK_PRIORITY:
+    if offset == R.TASK_PRIORITY << 4:
         write_virtual(cpu, register, read_virtual(cpu, register) & 0xFF)
         virtualize_priority(cpu)
     elif register == R.COMMAND_HIGH:
         write_virtual(cpu, register, read_virtual(cpu, register) & 0xFF00_0000)
-    elif register == R.END_OF_INTERRUPT and delivers(cpu):
+    elif offset == R.END_OF_INTERRUPT << 4 and delivers(cpu):
         write_virtual(cpu, register, u64(0))
         virtualize_end(cpu)
-    elif register == R.COMMAND and delivers(cpu) and sends_to_itself(cpu):
+    elif offset == R.COMMAND << 4 and delivers(cpu) and sends_to_itself(cpu):
         virtualize_self_interrupt(cpu, read_virtual(cpu, register) & 0xFF)
     else:
-        note_exit(cpu, u32(ExitReason.APIC_WRITE), offset & 0xFF0)
+        note_exit(cpu, u32(ExitReason.APIC_WRITE), offset)
 
 
 @microcode
@@ -233,11 +233,11 @@ def start_virtual_apic(cpu: Cpu) -> None:
 
 @microcode
 def virtual_apic_exit(cpu: Cpu) -> bool:
-    """Finish a write to the APIC-access page, and take the trap-like VM exit that is due."""
+    """Finish a write to the APIC-access page, and take the trap-like VM exit that is due; shutdown and the wait for SIPI hold it back."""
     if cpu.virtual_apic_written != 0:
         cpu.virtual_apic_written = u8(0)
         emulate_write(cpu, u64(cpu.virtual_apic_offset))
-    if cpu.virtual_apic_exit == 0:
+    if cpu.virtual_apic_exit == 0 or cpu.activity > HALTED:
         return False
     reason = u32(cpu.virtual_apic_exit)
     cpu.virtual_apic_exit = u16(0)
