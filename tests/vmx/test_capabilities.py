@@ -110,6 +110,8 @@ def test_max_allows_exactly_what_the_engine_implements() -> None:
         "load IA32_EFER",
         "save VMX-preemption timer value",
         "load PKRS",
+        "load IA32_PERF_GLOBAL_CTRL",
+        "save IA32_PERF_GLOBAL_CTL",
     }
     assert may_be_one(MAX, 0x484, Entry) == {
         "load debug controls",
@@ -117,6 +119,7 @@ def test_max_allows_exactly_what_the_engine_implements() -> None:
         "load IA32_PAT",
         "load IA32_EFER",
         "load PKRS",
+        "load IA32_PERF_GLOBAL_CTRL",
     }
     assert capability_msrs(MAX)[0x491] == 1
     assert not {0x492, 0x493} & set(capability_msrs(MAX))

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 
 from vmxon.arch.control import Xcr0
 from vmxon.arch.features import Feature, Register
+from vmxon.arch.performance import FIXED, GENERAL, UNAVAILABLE, WIDTH
 
 Leaves = dict[tuple[int, int], tuple[int, int, int, int]]
 """(leaf, subleaf) → (EAX, EBX, ECX, EDX)."""
 
 EXTENDED = 0x8000_0000
 LEAVES_WITH_SUBLEAVES = frozenset({4, 7, 11, 13})
-TOPOLOGY = 11
+COUNTERS, TOPOLOGY = 10, 11
 LINE = 64
 """Bytes of a cache line, also the unit of CLFLUSH."""
 
@@ -127,6 +128,10 @@ def cpuid_leaves(model: Model, apic_id: int = 0) -> Leaves:
         leaves[EXTENDED + 2 + n, 0] = (eax, ebx, ecx, edx)
     leaves[EXTENDED + 6, 0] = (0, 0, LINE | 8 << 12 | CACHES[2].size >> 10 << 16, 0)  # 8 means 16 ways
     leaves[EXTENDED + 8, 0] = (model.physical_width | model.linear_width << 8, 0, 0, 0)
+    if Feature.PERFMON in model.features:
+        # The version, 2, is the feature's own bit.
+        sizes = GENERAL << 8 | WIDTH << 16 | UNAVAILABLE.bit_length() << 24
+        leaves[COUNTERS, 0] = (sizes, UNAVAILABLE, 0, FIXED | WIDTH << 5)
     if Feature.XSAVE in model.features:
         leaves |= _state_components(model)
     if Feature.X2APIC in model.features:

@@ -100,7 +100,7 @@ class Feature(Enum):
     ARCH_CAPABILITIES = 7, 0, Register.EDX, 29, "IA32_ARCH_CAPABILITIES"
     CORE_CAPABILITIES = 7, 0, Register.EDX, 30, "IA32_CORE_CAPABILITIES"
 
-    PERFMON = 10, 0, Register.EAX, 0, "architectural performance monitoring, version 1 or later"
+    PERFMON = 10, 0, Register.EAX, 1, "architectural performance monitoring, version 2"
 
     XSAVEOPT = 13, 1, Register.EAX, 0, "XSAVEOPT"
     XSAVES = 13, 1, Register.EAX, 3, "XSAVES, XRSTORS and IA32_XSS"

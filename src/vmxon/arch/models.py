@@ -54,6 +54,7 @@ ALL_FEATURES = NEHALEM_FEATURES | {
         Feature.UMIP,
         Feature.PKU,
         Feature.PKS,
+        Feature.PERFMON,
     ),
     # The machine does not speculate; with this Linux leaves out page-table isolation.
     Feature.ARCH_CAPABILITIES,
@@ -170,8 +171,8 @@ MAX = Model(
         primary=SECOND_PRIMARY | {"use_tpr_shadow"},
         secondary=LAST_SECONDARY | VIRTUAL_APIC,
         vm_functions=frozenset({"eptp_switching"}),
-        exit=SECOND_EXIT | {"load_pkrs"},
-        entry=SECOND_ENTRY | {"load_pkrs"},
+        exit=SECOND_EXIT | {"load_pkrs", "load_perf_global_ctrl", "save_perf_global_ctl"},
+        entry=SECOND_ENTRY | {"load_pkrs", "load_perf_global_ctrl"},
         ept=SECOND_EPT | {"pages_1g", "accessed_dirty", "advanced_exit_information"},
         optional_defaults=OPTIONAL_DEFAULTS,
     ),

@@ -8,6 +8,15 @@ from vmxon.arch.bits import Word, field, flag
 from vmxon.arch.control import Efer
 from vmxon.arch.features import Feature
 from vmxon.arch.msr_rules import ALL, MSRS, LinearAddress, Msr, Rule, Storage, declare, msr
+from vmxon.arch.performance import (
+    FIXED,
+    FIXED_CONTROL_BITS,
+    GENERAL,
+    GLOBAL_BITS,
+    WIDTH,
+    EventSelect,
+    GlobalStatus,
+)
 
 __all__ = ["MSRS", "Msr", "Rule", "Storage", "declare", "msr", "msr_vmx"]
 
@@ -57,9 +66,7 @@ class FeatureControl(Word, width=64):
     lmce = flag(20, "local machine checks enabled")
 
 
-@msr(
-    0x1A0, "IA32_MISC_ENABLE", reset=0x1801, writable=1 << 0 | 1 << 11 | 1 << 12 | 1 << 16 | 1 << 18 | 1 << 22 | 1 << 34
-)
+@msr(0x1A0, "IA32_MISC_ENABLE", reset=0x1801, writable=1 << 0 | 1 << 7 | 1 << 11 | 1 << 12 | 1 << 16 | 1 << 18 | 1 << 22 | 1 << 34)
 class MiscEnable(Word, width=64):
     """Processor features that firmware may switch."""
 
@@ -185,9 +192,7 @@ class TscAux(Word, width=64):
 # Memory types
 
 
-@msr(
-    0xFE, "IA32_MTRRCAP", reset=0x500 | VARIABLE_MTRRS, storage=Storage.CONSTANT, rule=Rule.NEVER, feature=Feature.MTRR
-)
+@msr(0xFE, "IA32_MTRRCAP", reset=0x500 | VARIABLE_MTRRS, storage=Storage.CONSTANT, rule=Rule.NEVER, feature=Feature.MTRR)
 class MtrrCap(Word, width=64):
     """What MTRRs there are."""
 
@@ -261,9 +266,9 @@ for _n in range(MACHINE_CHECK_BANKS):
 # Debugging and performance
 
 
-@msr(0x1D9, "IA32_DEBUGCTL", storage=Storage.REGISTER, writable=0b11)
+@msr(0x1D9, "IA32_DEBUGCTL", storage=Storage.REGISTER, writable=1 << 12 | 1 << 11 | 0b11)
 class DebugCtl(Word, width=64):
-    """Tracing and branch stepping; software may set LBR (which records nothing) and BTF."""
+    """Tracing and branch stepping; software may set LBR (which records nothing), BTF, and what a performance interrupt freezes."""
 
     lbr = flag(0, "record last branches")
     btf = flag(1, "single-step on branches")
@@ -284,13 +289,22 @@ for _address, _name in ((0x1DB, "FROM_IP"), (0x1DC, "TO_IP")):
 for _address, _name in ((0x1DD, "FROM_IP"), (0x1DE, "TO_IP")):
     declare(_address, f"MSR_LASTINT{_name}", storage=Storage.CONSTANT, rule=Rule.NEVER)
 
-for _address, _name in (
-    (0x38D, "IA32_FIXED_CTR_CTRL"),
-    (0x38E, "IA32_PERF_GLOBAL_STATUS"),
-    (0x38F, "IA32_PERF_GLOBAL_CTRL"),
-    (0x390, "IA32_PERF_GLOBAL_OVF_CTRL"),
-):
-    declare(_address, _name, feature=Feature.PERFMON)
+for _n in range(GENERAL):
+    declare(0xC1 + _n, f"IA32_PMC{_n}", storage=Storage.REGISTER, writable=ALL, feature=Feature.PERFMON)
+    declare(0x186 + _n, f"IA32_PERFEVTSEL{_n}", EventSelect, storage=Storage.REGISTER, feature=Feature.PERFMON)
+for _n in range(FIXED):
+    declare(0x309 + _n, f"IA32_FIXED_CTR{_n}", storage=Storage.REGISTER, writable=(1 << WIDTH) - 1, feature=Feature.PERFMON)
+declare(0x38D, "IA32_FIXED_CTR_CTRL", storage=Storage.REGISTER, writable=FIXED_CONTROL_BITS, feature=Feature.PERFMON)
+declare(0x38E, "IA32_PERF_GLOBAL_STATUS", GlobalStatus, storage=Storage.REGISTER, rule=Rule.NEVER, feature=Feature.PERFMON)
+declare(
+    0x38F,
+    "IA32_PERF_GLOBAL_CTRL",
+    reset=(1 << GENERAL) - 1,
+    storage=Storage.REGISTER,
+    writable=GLOBAL_BITS,
+    feature=Feature.PERFMON,
+)
+declare(0x390, "IA32_PERF_GLOBAL_OVF_CTRL", GlobalStatus, storage=Storage.CONSTANT, feature=Feature.PERFMON)
 declare(0x345, "IA32_PERF_CAPABILITIES", storage=Storage.CONSTANT, rule=Rule.NEVER, feature=Feature.PDCM)
 
 

@@ -18,6 +18,7 @@ from vmxon.engine.blocks import (
 from vmxon.isa.record import Prefix, Record
 from vmxon.microcode import attempt, i64, inline, load, microcode, store, u8, u32, u64
 from vmxon.processor.breakpoints import code_breakpoints_met
+from vmxon.processor.counters import NEVER
 from vmxon.processor.debugger import begins_block, breakpoint_reached
 from vmxon.processor.events import record_event, service_events
 from vmxon.processor.exceptions import HARDWARE_EXCEPTION, general_protection
@@ -42,6 +43,9 @@ def dispatch(cpu: Cpu) -> u64:
         if cpu.store_count != 0 and not commit_stores(cpu):
             return u64(TO_PYTHON)
         if cpu.request != HostRequest.NONE:
+            if cpu.counter_deadline != NEVER:
+                # The budget of the next run does not know of the overflow.
+                cpu.attention = u8(1)
             return u64(TO_PYTHON)
         if cpu.debugger_watch_met != 0:
             return stop_for_debugger(cpu)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 TRACE = "no model has Intel Processor Trace"
-COUNTERS = "no model has performance-monitoring counters, so IA32_PERF_GLOBAL_CTRL does not exist"
 SMM = "there is no system-management mode"
 FRED = "no model has FRED"
 CET = "no model has CET"
@@ -37,15 +36,13 @@ REASONS: dict[str, str] = {
     "tertiary.virtualize_spec_ctrl": SPECULATION,
     "tertiary.apic_timer_virtualization": "no model has the tertiary controls",
     "tertiary.enable_pbndkb": "no model has PBNDKB",
-    "tertiary.pebs_guest_physical": COUNTERS,
-    "exit.load_perf_global_ctrl": COUNTERS,
+    "tertiary.pebs_guest_physical": "no model has precise event-based sampling",
     "exit.clear_bndcfgs": BOUNDS,
     "exit.conceal_from_pt": TRACE,
     "exit.clear_rtit_ctl": TRACE,
     "exit.clear_lbr_ctl": BRANCH_RECORDS,
     "exit.clear_uinv": USER_INTERRUPTS,
     "exit.load_cet_state": CET,
-    "exit.save_perf_global_ctl": COUNTERS,
     "exit.activate_secondary": NO_TERTIARY,
     "secondary_exit.save_fred": FRED,
     "secondary_exit.load_fred": FRED,
@@ -53,7 +50,6 @@ REASONS: dict[str, str] = {
     "secondary_exit.prematurely_busy_shadow_stack": CET,
     "entry.entry_to_smm": SMM,
     "entry.deactivate_dual_monitor": SMM,
-    "entry.load_perf_global_ctrl": COUNTERS,
     "entry.load_bndcfgs": BOUNDS,
     "entry.conceal_from_pt": TRACE,
     "entry.load_rtit_ctl": TRACE,

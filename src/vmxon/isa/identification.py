@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from vmxon.arch.control import Cr4
+from vmxon.arch.features import Feature
+from vmxon.arch.performance import COUNTERS, FIXED_ENUMERATION, GENERAL
 from vmxon.isa.operands import Operand
 from vmxon.isa.registers import RAX, RBX, RCX, RDX
 from vmxon.isa.table import Form, instruction
-from vmxon.microcode import inline, u32, u64
+from vmxon.microcode import inline, microcode, u32, u64
+from vmxon.processor.counters import settle_counters
 from vmxon.processor.exceptions import general_protection
-from vmxon.processor.identification import identify
+from vmxon.processor.identification import identify, reports
 from vmxon.processor.slots import Intercept, intercept, need_enabled, tsc_offset
 from vmxon.processor.state import ProcessorState as Cpu
 from vmxon.processor.time import read_tsc
 
-COUNTERS = 2
-"""RDPMC reads zero from this many counters."""
+OLD_COUNTERS = 2
+"""RDPMC reads zero from this many counters of a model without architectural performance monitoring."""
 
 
 @instruction("CPUID", Form("0F A2"), flow="system")
@@ -63,14 +66,31 @@ def rdtscp(cpu: Cpu) -> None:
 
 @instruction("RDPMC", Form("0F 33"), flow="system")
 def rdpmc(cpu: Cpu) -> None:
-    """EDX:EAX := a performance counter; they stand still here (Vol. 2B “RDPMC—Read Performance-Monitoring Counters”)."""
+    """EDX:EAX := a performance counter (Vol. 2B “RDPMC—Read Performance-Monitoring Counters”)."""
     if cpu.cpl != 0 and cpu.cr4 & Cr4.pce.mask == 0:
         general_protection(cpu, 0)
     intercept(cpu, Intercept.RDPMC, u64(0))
-    if u32(cpu.gpr[RCX]) >= COUNTERS:
+    value = read_counter(cpu, u32(cpu.gpr[RCX]))
+    cpu.gpr[RAX] = u64(u32(value))
+    cpu.gpr[RDX] = value >> 32
+
+
+@microcode
+def read_counter(cpu: Cpu, index: u32) -> u64:
+    """The counter by its number in RDPMC; #GP(0) where there is none."""
+    if not reports(cpu, u32(Feature.PERFMON.leaf), u64(Feature.PERFMON.register), u32(Feature.PERFMON.mask)):
+        if index >= OLD_COUNTERS:
+            general_protection(cpu, 0)
+        return u64(0)
+    number = u64(index)
+    if index & FIXED_ENUMERATION != 0:
+        number = u64(index ^ FIXED_ENUMERATION) + GENERAL
+        if number < GENERAL or number >= COUNTERS:
+            general_protection(cpu, 0)
+    elif number >= GENERAL:
         general_protection(cpu, 0)
-    cpu.gpr[RAX] = u64(0)
-    cpu.gpr[RDX] = u64(0)
+    settle_counters(cpu)
+    return cpu.counters[number]
 
 
 @instruction("RDPID", Form("F3 0F C7 /7", "rm", default64=True), flow="system", feature="rdpid")

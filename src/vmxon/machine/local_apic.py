@@ -37,6 +37,7 @@ class ApicWires:
             HostRequest.MSR_READ: self.read_msr,
             HostRequest.MSR_WRITE: self.write_msr,
             HostRequest.ACKNOWLEDGE: self.acknowledge,
+            HostRequest.COUNTER_OVERFLOW: self.apic.signal_counters,
         }
 
     def reset(self) -> None:

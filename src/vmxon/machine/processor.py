@@ -9,6 +9,7 @@ from vmxon.arch.apic import DEFAULT_BASE, ApicMode
 from vmxon.arch.cpuid import Model, cpuid_leaves
 from vmxon.arch.features import Feature
 from vmxon.arch.model_registers import cr4_bits, efer_bits
+from vmxon.arch.msr import MiscEnable
 from vmxon.engine.build import Image, Progress, obtain
 from vmxon.engine.memory_layout import MemoryLayout
 from vmxon.engine.native import Engine, Library
@@ -17,6 +18,7 @@ from vmxon.machine.translations import parse_policy
 from vmxon.microcode.layout import member_offset
 from vmxon.processor.apic import NO_PAGE
 from vmxon.processor.architectural_state import ArchitecturalState
+from vmxon.processor.counters import NEVER
 from vmxon.processor.msr_storage import reset_msrs
 from vmxon.processor.state import CodeSize, HostRequest, ProcessorState, Segment
 from vmxon.processor.time import MULTIPLIER_FRACTION
@@ -96,6 +98,7 @@ class Processor:
         self.state.tsc_multiplier = 1 << MULTIPLIER_FRACTION
         reset_msrs(self.state, self.model)
         self._reset_apic()
+        self._reset_counters()
         reset(self.state, self.model.signature)
         reset_vmx(self.state, self.engine.vmx_memory)
         self.refresh()
@@ -106,6 +109,12 @@ class Processor:
         self.engine.arena.part("state", ArchitecturalState.size)[:] = bytes(ArchitecturalState.size)
         for name, value in kept.items():
             setattr(self.state, name, value)
+
+    def _reset_counters(self) -> None:
+        """No counter runs; IA32_MISC_ENABLE tells whether there are any."""
+        self.state.counter_deadline = NEVER
+        if Feature.PERFMON in self.model.features:
+            self.state.misc_enable |= MiscEnable.perfmon_available.mask
 
     def _reset_apic(self) -> None:
         """xAPIC mode at the usual address, where the model has an APIC."""

@@ -143,7 +143,7 @@ class RootProcessor(SystemInstructions):
                 value = self._load_outside(state.request_address, state.request_size)
                 state.memory_latch_address[count], state.memory_latch_value[count] = state.request_address, value
                 state.memory_latch_count = count + 1
-            case HostRequest.MSR_READ | HostRequest.MSR_WRITE | HostRequest.ACKNOWLEDGE:
+            case HostRequest.MSR_READ | HostRequest.MSR_WRITE | HostRequest.ACKNOWLEDGE | HostRequest.COUNTER_OVERFLOW:
                 self.apic.services[request]()
             case HostRequest.MEMORY_WRITE:
                 self._store_outside(state.request_address, state.request_size, state.request_value)

@@ -204,6 +204,24 @@ class ArchitecturalState(State):
     """Rights of the protection keys of user pages; bits 31:0."""
     pkrs = scalar(u64)
     """IA32_PKRS, the same for supervisor pages."""
+    counters = array(u64, 7)
+    """Performance-monitoring counters, general ones first; up to date at `counter_mark`, see processor/counters.py."""
+    counter_select = array(u64, 4)
+    counter_fixed_control = scalar(u64)
+    counter_global_control = scalar(u64)
+    counter_global_status = scalar(u64)
+    counter_mark = scalar(u64)
+    """Retired instructions when the counters were brought up to date."""
+    counter_deadline = scalar(u64)
+    """Retired instructions at the first overflow; all ones where no counter runs."""
+    counters_at = array(u64, 2)
+    """One bit for each counter that counts at CPL 0, and at CPL 1 to 3."""
+    counters_running = scalar(u64)
+    """One bit for each counter that counts at the present privilege."""
+    counters_used = scalar(u8)
+    """1 where a counter counts at some privilege."""
+    counter_interrupt = scalar(u8)
+    """1 where an overflow waits to be signalled to the APIC."""
     xcr0 = scalar(u64)
     tsc_deadline = scalar(u64)
     msr_cells = array(u64, 64)

@@ -14,6 +14,7 @@ from vmxon.arch.exceptions import Vector
 from vmxon.arch.flags import Rflags
 from vmxon.arch.msr import DebugCtl
 from vmxon.microcode import inline, microcode, u8, u32, u64
+from vmxon.processor.counters import NEVER, counter_event
 from vmxon.processor.exceptions import HARDWARE_EXCEPTION
 from vmxon.processor.initialization import initialize
 from vmxon.processor.interrupts import EXTERNAL_INTERRUPT, NMI, NMI_BLOCKING, STI_AND_MOV_SS, deliver
@@ -63,6 +64,9 @@ def service_events(cpu: Cpu) -> bool:
         cpu.attention = u8(0)
         cpu.single_step = u8(0)
         cpu.fault_kind = u32(FaultKind.NONE)
+        if (cpu.counter_deadline != NEVER or cpu.counter_interrupt != 0) and counter_event(cpu):
+            cpu.attention = u8(1)
+            return False
         if nothing_pending(cpu):
             return True
         expire_shadows(cpu)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, cast
 from vmxon.arch.model_registers import msrs_of
 from vmxon.arch.msr import MSRS
 from vmxon.arch.msr_rules import Msr, Storage
+from vmxon.arch.performance import FIXED, GENERAL
 from vmxon.microcode import IntType, staged, u64
 from vmxon.microcode.layout import Array
 from vmxon.processor.state import ProcessorState
@@ -43,6 +44,12 @@ NAMED: dict[int, Place] = {
     0xC000_0084: ("fmask", 0),
     0xC000_0102: ("kernel_gs_base", 0),
     0xC000_0103: ("tsc_aux", 0),
+    0x38D: ("counter_fixed_control", 0),
+    0x38E: ("counter_global_status", 0),
+    0x38F: ("counter_global_control", 0),
+    **{0xC1 + n: ("counters", n) for n in range(GENERAL)},
+    **{0x186 + n: ("counter_select", n) for n in range(GENERAL)},
+    **{0x309 + n: ("counters", GENERAL + n) for n in range(FIXED)},
     **{0x200 + 2 * n: ("mtrr_base", n) for n in range(8)},
     **{0x201 + 2 * n: ("mtrr_mask", n) for n in range(8)},
     **{address: ("mtrr_fixed", n) for n, address in enumerate((0x250, 0x258, 0x259, *range(0x268, 0x270)))},

@@ -6,9 +6,11 @@ from vmxon.arch.apic import X2APIC_FIRST, X2APIC_LAST
 from vmxon.arch.features import Feature, Register
 from vmxon.arch.msr import ApicBase
 from vmxon.arch.msr_rules import Msr, Rule, Storage
+from vmxon.arch.performance import GENERAL
 from vmxon.microcode import inline, microcode, u32, u64
 from vmxon.processor.apic import follow_apic_base, read_x2apic, tell_apic, write_x2apic
 from vmxon.processor.control import write_efer
+from vmxon.processor.counters import arrange_counters, settle_counters, write_counter
 from vmxon.processor.exceptions import general_protection
 from vmxon.processor.identification import reports
 from vmxon.processor.msr_storage import PLACES, ROWS, read_place, write_place
@@ -21,6 +23,7 @@ from vmxon.processor.tlb import select_space
 
 TSC, APIC_BASE, EFER, FS_BASE, GS_BASE = 0x10, 0x1B, 0xC000_0080, 0xC000_0100, 0xC000_0101
 TSC_ADJUST, TSC_DEADLINE, PKRS = 0x3B, 0x6E0, 0x6E1
+FIRST_COUNTER, OVERFLOW_CONTROL = 0xC1, 0x390
 FIRST_VMX, LAST_VMX = 0x480, 0x493
 ALL = (1 << 64) - 1
 MEMORY_TYPES, PAT_TYPES = 0b0111_0011, 0b1111_0011
@@ -51,6 +54,8 @@ def read_msr(cpu: Cpu, index: u64) -> u64:
 @inline
 def read_row(cpu: Cpu, row: Msr) -> int:
     """The value of one row, as u64."""
+    if row.feature is Feature.PERFMON:
+        settle_counters(cpu)
     if row.address == TSC:
         return tsc_offset(cpu, read_tsc(cpu))
     if row.address == FS_BASE:
@@ -123,7 +128,11 @@ def check_memory_type(cpu: Cpu, kind: u64, allowed: u64) -> None:
 @inline
 def write_row(cpu: Cpu, row: Msr, value: int) -> None:
     """Store a value that the rule allows."""
-    if row.address == TSC:
+    if row.feature is Feature.PERFMON:
+        settle_counters(cpu)
+        write_counters(cpu, row, value)
+        arrange_counters(cpu)
+    elif row.address == TSC:
         write_tsc(cpu, value)
     elif row.address == EFER:
         write_efer(cpu, value)
@@ -139,6 +148,17 @@ def write_row(cpu: Cpu, row: Msr, value: int) -> None:
         select_space(cpu)
     if row.address in (TSC, TSC_ADJUST, TSC_DEADLINE):
         tell_apic(cpu, row.address, value)
+
+
+@inline
+def write_counters(cpu: Cpu, row: Msr, value: int) -> None:
+    """The performance-monitoring MSRs."""
+    if row.address == OVERFLOW_CONTROL:
+        cpu.counter_global_status = cpu.counter_global_status & ~value
+    elif row.address >= FIRST_COUNTER and row.address < FIRST_COUNTER + GENERAL:
+        write_counter(cpu, u64(row.address - FIRST_COUNTER), value)
+    else:
+        write_place(cpu, PLACES[row.address], value)
 
 
 @microcode

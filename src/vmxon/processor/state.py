@@ -72,6 +72,8 @@ class HostRequest(IntEnum):
     """The handlers of an instruction's group are not loaded yet; the engine answers this itself."""
     NUMERIC_ERROR = 19
     """An unmasked x87 exception with CR0.NE = 0: FERR#."""
+    COUNTER_OVERFLOW = 20
+    """A performance-monitoring counter asks for its interrupt."""
 
 
 GUEST_MAPPINGS = 128

@@ -7,6 +7,7 @@ entry. Numbers run out after a thousand flushes; then the table is cleared.
 from __future__ import annotations
 
 from vmxon.microcode import inline, microcode, store, u64
+from vmxon.processor.counters import change_privilege
 from vmxon.processor.guest_physical import EPT_ROOT, forget_mappings, forget_mappings_of
 from vmxon.processor.state import GUEST_MAPPINGS, CodeSize, Segment
 from vmxon.processor.state import ProcessorState as Cpu
@@ -91,6 +92,8 @@ def select_class(cpu: Cpu) -> None:
     """Recompute what depends on privilege, AC and code size only; a chance to forget translations."""
     if cpu.tlb_policy != TlbPolicy.KEEP:
         forget_by_policy(cpu)
+    if cpu.counters_used != 0:
+        change_privilege(cpu)
     access = u64(USER)
     if cpu.cpl != 3:
         access = u64(SUPERVISOR_AC) if cpu.rflags_other & AC != 0 else u64(SUPERVISOR)

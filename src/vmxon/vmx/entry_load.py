@@ -5,6 +5,7 @@ from __future__ import annotations
 from vmxon.arch.control import Cr0, Cr4, Dr7, Efer
 from vmxon.microcode import inline, microcode, u8, u16, u32, u64
 from vmxon.processor.breakpoints import debug_registers_changed
+from vmxon.processor.counters import load_global_control
 from vmxon.processor.flags import STATUS, write_status
 from vmxon.processor.segmentation import refresh_mode, refresh_segments
 from vmxon.processor.state import FaultKind
@@ -83,10 +84,12 @@ def load_guest_control(cpu: Cpu) -> None:
 
 @microcode
 def load_guest_msrs(cpu: Cpu) -> None:
-    """SYSENTER MSRs; IA32_PAT, IA32_PKRS and IA32_EFER under their controls, else EFER.LMA and LME follow “IA-32e mode guest”."""
+    """SYSENTER MSRs; what VM-entry controls name; IA32_EFER under its control, else EFER.LMA and LME follow “IA-32e mode guest”."""
     cpu.sysenter_cs = read_field(cpu, VmcsField.GUEST_IA32_SYSENTER_CS)
     cpu.sysenter_esp = read_field(cpu, VmcsField.GUEST_IA32_SYSENTER_ESP)
     cpu.sysenter_eip = read_field(cpu, VmcsField.GUEST_IA32_SYSENTER_EIP)
+    if entry_control(cpu, Entry.load_perf_global_ctrl.mask):
+        load_global_control(cpu, read_field(cpu, VmcsField.GUEST_IA32_PERF_GLOBAL_CTRL))
     if entry_control(cpu, Entry.load_pkrs.mask):
         cpu.pkrs = read_field(cpu, VmcsField.GUEST_IA32_PKRS)
     if entry_control(cpu, Entry.load_pat.mask):

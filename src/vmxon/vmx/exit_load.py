@@ -7,6 +7,7 @@ from vmxon.arch.flags import Rflags
 from vmxon.arch.segments import AccessRights
 from vmxon.microcode import inline, microcode, u8, u16, u32, u64
 from vmxon.processor.breakpoints import debug_registers_changed
+from vmxon.processor.counters import load_global_control
 from vmxon.processor.flags import write_status
 from vmxon.processor.segmentation import refresh_mode, refresh_segments
 from vmxon.processor.state import FaultKind, Segment
@@ -95,7 +96,7 @@ def load_host_control(cpu: Cpu, long_host: bool) -> None:
 
 @microcode
 def load_host_msrs(cpu: Cpu, long_host: bool) -> None:
-    """IA32_DEBUGCTL, SYSENTER MSRs; IA32_EFER, IA32_PKRS and IA32_PAT under their controls."""
+    """IA32_DEBUGCTL, SYSENTER MSRs; IA32_EFER, IA32_PERF_GLOBAL_CTRL, IA32_PKRS and IA32_PAT under their controls."""
     cpu.debugctl = u64(0)
     cpu.sysenter_cs = read_field(cpu, VmcsField.HOST_IA32_SYSENTER_CS)
     cpu.sysenter_esp = read_field(cpu, VmcsField.HOST_IA32_SYSENTER_ESP)
@@ -106,6 +107,8 @@ def load_host_msrs(cpu: Cpu, long_host: bool) -> None:
         cpu.efer = cpu.efer & ~u64(Efer.lma.mask | Efer.lme.mask)
         if long_host:
             cpu.efer = cpu.efer | Efer.lma.mask | Efer.lme.mask
+    if exit_control(cpu, PrimaryExit.load_perf_global_ctrl.mask):
+        load_global_control(cpu, read_field(cpu, VmcsField.HOST_IA32_PERF_GLOBAL_CTRL))
     if exit_control(cpu, PrimaryExit.load_pkrs.mask):
         cpu.pkrs = read_field(cpu, VmcsField.HOST_IA32_PKRS)
     if exit_control(cpu, PrimaryExit.load_pat.mask):

@@ -73,7 +73,7 @@ def save_guest_state(cpu: Cpu) -> None:
 
 @microcode
 def save_msrs(cpu: Cpu) -> None:
-    """SYSENTER MSRs always, IA32_PKRS where VM entry can load it; debug controls, IA32_PAT and IA32_EFER under their controls;
+    """SYSENTER MSRs always, IA32_PKRS where VM entry can load it; debug controls and what VM-exit controls name;
     “IA-32e mode guest” follows LMA."""
     write_field(cpu, VmcsField.GUEST_IA32_SYSENTER_CS, cpu.sysenter_cs)
     write_field(cpu, VmcsField.GUEST_IA32_SYSENTER_ESP, cpu.sysenter_esp)
@@ -83,6 +83,8 @@ def save_msrs(cpu: Cpu) -> None:
         write_field(cpu, VmcsField.GUEST_IA32_DEBUGCTL, cpu.debugctl)
     if may_be_one(cpu, Entry.load_pkrs.mask):
         write_field(cpu, VmcsField.GUEST_IA32_PKRS, cpu.pkrs)
+    if exit_control(cpu, PrimaryExit.save_perf_global_ctl.mask):
+        write_field(cpu, VmcsField.GUEST_IA32_PERF_GLOBAL_CTRL, cpu.counter_global_control)
     if exit_control(cpu, PrimaryExit.save_pat.mask):
         write_field(cpu, VmcsField.GUEST_IA32_PAT, cpu.pat)
     if exit_control(cpu, PrimaryExit.save_efer.mask):

@@ -239,6 +239,11 @@ class LocalApic(
             fixed = register in (R.LVT_TIMER, R.LVT_ERROR)
             self._deliver(DeliveryMode.FIXED if fixed else entry.delivery, entry.vector)
 
+    def signal_counters(self) -> None:
+        """A performance-monitoring counter has overflowed: its entry is masked as it is sent (Vol. 3A §11.5.1 “Local Vector Table”)."""
+        self.signal(R.LVT_PERFORMANCE)
+        self.entries[LVT.index(R.LVT_PERFORMANCE)] |= Lvt.masked.mask
+
     def set_pin(self, pin: int, level: bool) -> None:
         """LINT0 (the 8259) or LINT1 (NMI) changed."""
         before = self._active(pin)

@@ -27,6 +27,8 @@ FLAT_DATA = modes.DATA | modes.BIG | modes.GRANULAR
 CR0_OWNED = Cr0.ne.mask
 """Bits that VMX operation fixes and the guest shall believe to set: it sees its own in the shadow."""
 CR4_OWNED = Cr4.vmxe.mask
+CR4_REFUSED = CR4_OWNED | Cr4.pke.mask | Cr4.pks.mask
+"""Bits that a guest cannot set: VMX, and protection keys, whose registers VMX does not switch."""
 SEGMENTS = {
     "CS": (0x08, LIMIT, FLAT_CODE),
     **dict.fromkeys(("SS", "DS", "ES", "FS", "GS"), (0x10, LIMIT, FLAT_DATA)),
@@ -184,7 +186,7 @@ def _write_other_controls(root: RootProcessor, bitmaps: Bitmaps, eptp: int, vpid
         *(Field.VM_ENTRY_MSR_LOAD_COUNT, 0),
         *(Field.VM_ENTRY_INTERRUPTION_INFORMATION, 0),
         *(Field.CR0_GUEST_HOST_MASK, CR0_OWNED),
-        *(Field.CR4_GUEST_HOST_MASK, CR4_OWNED),
+        *(Field.CR4_GUEST_HOST_MASK, CR4_REFUSED),
         *(Field.CR0_READ_SHADOW, Cr0.pe.mask | Cr0.et.mask),
         *(Field.CR4_READ_SHADOW, 0),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vmxon.arch.cpuid import TOPOLOGY
+from vmxon.arch.cpuid import COUNTERS, TOPOLOGY
 from vmxon.arch.features import Feature
 from vmxon.machine.root import RootProcessor
 
@@ -15,8 +15,13 @@ SIGNATURE = (b"vmxo", b"nvmx", b"onvm")
 HYPERVISOR_PRESENT = 1 << 31
 """CPUID.1:ECX[31], always 0 on a processor, for hypervisors to say that they are there."""
 HAS_HYPERCALL = 1
-HIDDEN = (Feature.VMX, Feature.MTRR, Feature.MCE, Feature.MCA, Feature.APIC, Feature.X2APIC, Feature.TSC_DEADLINE)
-"""VMX, the local APIC, and what has MSRs that no guest is given."""
+HIDDEN = (
+    *(Feature.VMX, Feature.MTRR, Feature.MCE, Feature.MCA, Feature.APIC, Feature.X2APIC, Feature.TSC_DEADLINE),
+    *(Feature.PKU, Feature.PKS),
+)
+"""VMX, the local APIC, and what has registers or MSRs that no guest is given."""
+EMPTY = (TOPOLOGY, COUNTERS)
+"""Leaves about what a guest has not."""
 WITHOUT_SUBLEAVES = frozenset({0, 1, 2, 3, 5, 6})
 
 
@@ -43,7 +48,7 @@ class CpuidPolicy:
             return HAS_HYPERCALL, 0, 0, 0
         if leaf == FREQUENCIES:
             return self.kilohertz, 0, 0, 0
-        if leaf == TOPOLOGY:
+        if leaf in EMPTY:
             return 0, 0, 0, 0
         if HYPERVISOR < leaf < HYPERVISOR + 0x1000_0000:
             return 0, 0, 0, 0

@@ -29,7 +29,7 @@ CR0_FORCED = Cr0.pe.mask | Cr0.pg.mask | Cr0.wp.mask | Cr0.ne.mask | Cr0.et.mask
 CR4_FORCED = Cr4.vmxe.mask | Cr4.pae.mask
 CR4_WITH_PAGING = Cr4.smep.mask | Cr4.smap.mask | Cr4.pge.mask
 """Bits that mean nothing to a guest without paging."""
-CR4_REFUSED = Cr4.vmxe.mask | Cr4.pcide.mask
+CR4_REFUSED = Cr4.vmxe.mask | Cr4.pcide.mask | Cr4.pke.mask | Cr4.pks.mask | Cr4.la57.mask
 ALL = (1 << 64) - 1
 LMSW_BITS = 0xF
 IA32E = Entry.ia32e_mode_guest.mask

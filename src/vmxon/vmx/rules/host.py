@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vmxon.arch.control import Cr0, Cr4, Efer
-from vmxon.arch.msr import CetControl
+from vmxon.arch.msr import MSRS, CetControl
 from vmxon.vmx.controls import PrimaryExit, SecondaryExit
 from vmxon.vmx.fields import VmcsField as Field
 from vmxon.vmx.rules.book import Area, rule
@@ -18,7 +18,7 @@ CACHING = Cr0.nw.mask | Cr0.cd.mask
 """Bits of CR0 that transitions leave alone and checks ignore."""
 FRED_CONFIG_RESERVED = 0x834
 SPEC_CTRL_WRITABLE = 0b111
-PERF_GLOBAL_WRITABLE = 0x7_0000_00FF
+PERF_GLOBAL_WRITABLE = MSRS[0x38F].writable
 """Eight general and three fixed counters, the most that a model here has."""
 
 
