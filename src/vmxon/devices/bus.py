@@ -169,6 +169,10 @@ class Bus:
         start, (length, window) = self._starts[place], self._windows[place]
         return (start, window) if address + size <= start + length else None
 
+    def windows(self) -> list[tuple[int, int, Window]]:
+        """Start, size and window of each, lowest first."""
+        return [(start, size, window) for start, (size, window) in zip(self._starts, self._windows, strict=True)]
+
     def claims(self, address: int) -> bool:
         """Whether something answers at `address`."""
         return address in self.owners or self._window(address, 1) is not None

@@ -2,6 +2,8 @@
 
 Source: Motorola MC146818A data sheet, “Address Map”, “Registers”, “Interrupts”; memory-size bytes: Ralf Brown's CMOS
 list. The time is the base time plus virtual time; nothing is stepped, flags are computed when somebody looks.
+
+Not there: daylight saving, the square wave, an alarm that turns the machine on.
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
 """Ports that exist for debugging: console 0xE9, exit 0xF4, power-on self test 0x80.
 
 Source: Bochs user manual, “port_e9_hack”; QEMU documentation, “isa-debug-exit”; IBM PC AT Technical Reference, “POST”.
+
+Not there: nothing.
 """
 
 from __future__ import annotations
@@ -8,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from vmxon.devices.bus import Bus, Device, PortSpace, reads, writes
+from vmxon.devices.state import Saved
 
 
 class DebugConsole(Device, span=1):
@@ -29,7 +32,7 @@ class DebugConsole(Device, span=1):
         self.sink(value)
 
 
-class DebugExit:
+class DebugExit(Saved):
     """QEMU's isa-debug-exit: a write of `value`, in any width, asks for exit status (value << 1) | 1; it reads as 0."""
 
     def __init__(self, leave: Callable[[int], None]) -> None:

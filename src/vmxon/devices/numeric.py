@@ -1,6 +1,8 @@
 """The wire from the processor's FERR# to IRQ 13, and the ports that take it back.
 
 Source: Intel 82371SB data sheet (290550), “Coprocessor Error Function” and “CERR—Coprocessor Error Register”.
+
+Not there: nothing.
 """
 
 from __future__ import annotations

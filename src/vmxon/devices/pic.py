@@ -2,6 +2,8 @@
 
 Source: Intel 8259A data sheet (231468-003), “Programming the 8259A” and “Operation Command Words”; ELCR: Intel 82371SB
 data sheet (290550), “ELCR1, ELCR2—Edge/Level Control Registers”.
+
+Not there: the modes of the MCS-80, buffered mode's pin.
 """
 
 from __future__ import annotations

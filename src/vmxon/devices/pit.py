@@ -2,6 +2,8 @@
 
 Source: Intel 8254 data sheet (231164-005), “Mode Definitions”, “Read Operations”; port 0x61: Intel 82371SB data sheet
 (290550), “NSC—NMI Status and Control Register”.
+
+Not there: sound; the speaker's bits are kept.
 """
 
 from __future__ import annotations

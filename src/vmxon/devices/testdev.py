@@ -6,6 +6,8 @@ Source: QEMU, hw/misc/pc-testdev.c, for addresses and widths.
     port 0xE4           takes the address of a page to be mapped anew
     ports 0x2000–0x2017 the level of each global system interrupt
     0xFF000000          64 KiB that keep what is written, in any width
+
+Not there: nothing that a guest can see.
 """
 
 from __future__ import annotations
@@ -39,7 +41,7 @@ class PcTestDevice:
         memory.open(MEMORY, MEMORY_SIZE, self.memory)
 
 
-class InterruptLevels:
+class InterruptLevels(Saved):
     """A byte for each line: 0 lets it fall, anything else raises it; wider accesses do nothing, and reads give 0."""
 
     def __init__(self, lines: Sequence[Signal]) -> None:
@@ -67,7 +69,7 @@ class DataRegister(Saved, saves=("value",)):
         self.value = self.value & ~mask | value << 8 * offset
 
 
-class PageFlush:
+class PageFlush(Saved):
     """Takes the address of a page. QEMU takes it away from its host's address space and gives it back; nothing of that shows here."""
 
     def read(self, offset: int, size: int) -> int:

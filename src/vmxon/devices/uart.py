@@ -2,6 +2,9 @@
 
 Source: Texas Instruments PC16550D data sheet (SNLS378), “Registers” and “FIFO Interrupt Mode Operation”. OUT2 gates the
 interrupt, as on every PC. Linux's 8250 driver decides “16550A” by loopback, FIFO bits, and registers that do not exist.
+
+Not there: time and noise: a byte is sent when it is written, whatever the divisor and the line control say, so parity and framing
+errors and breaks never come.
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 Source: IBM PS/2 Hardware Interface Technical Reference, “Video Subsystem”, “VGA Function”; timing: 720×400 at 70 Hz.
 The display memory is guest RAM; nothing here is told when it changes.
+
+Not there: graphics; the planes, so that 0xA0000–0xBFFFF is plain memory; a second character set; VESA's registers; a BIOS of its own.
 """
 
 from __future__ import annotations

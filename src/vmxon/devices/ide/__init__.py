@@ -2,6 +2,9 @@
 
 Read in this order: `data` and `channel`, which know no commands; `ata` for disks, `packet` for CD-ROM drives; `bus_master` for DMA;
 `pair` puts them together, `function` shows them on PCI.
+
+Not there: SMART, security, host-protected areas, tagged queues, media-change notification; audio and writing on the CD-ROM drive.
+A transfer takes no time, whatever the transfer mode.
 """
 
 from vmxon.devices.ide.bus_master import BusMaster

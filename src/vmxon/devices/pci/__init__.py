@@ -2,6 +2,8 @@
 
 A device that is to be on PCI (virtio, for one) makes a `PciFunction` with its identity and base addresses and gives it to
 `PciBus.plug`. Read in this order: `function`, `bus`, `host`; then the chip set: `bridge`, `isa`, `power`.
+
+Not there: bridges and a second bus, memory-mapped configuration, message-signalled interrupts, expansion ROMs, a VGA function.
 """
 
 from vmxon.devices.pci.bridge import HostBridge, ShadowMemory
