@@ -8,6 +8,7 @@ from vmxon.machine.loader.image import BootImage, MemoryWrite
 from vmxon.machine.pc import Pc
 
 ENTRY = 0x10000
+HIGH_LOOP = 0xFFFF_8000_0001_0100
 LEAVE = "mov dx, 0xf4\nmov al, 21\nout dx, al\nhlt\n"
 
 REAL, PROTECTED, LONG, TABLES = 0x10040, 0x10080, 0x100C0, 0x2000

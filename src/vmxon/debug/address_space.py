@@ -145,6 +145,15 @@ class AddressSpace:
             data += self.engine.read_physical(host, part)
         return bytes(data)
 
+    def read_physical(self, address: int, size: int) -> bytes:
+        """The bytes from a host-physical address on, up to the first that is no memory."""
+        data = bytearray()
+        while size > 0 and self.engine.place(address, TO_READ) != NOWHERE:
+            part = min(size, PAGE - address % PAGE)
+            data += self.engine.read_physical(address, part)
+            address, size = address + part, size - part
+        return bytes(data)
+
     def write(self, linear: int, data: bytes) -> bool:
         """Write memory; False, with nothing written, where part of it is not mapped or no RAM. Page rights do not matter."""
         parts = list(self._parts(linear, len(data), TO_WRITE))

@@ -7,13 +7,12 @@ import subprocess
 
 import pytest
 
-from tests.debug.machines import LONG, PROTECTED, REAL, three_modes
+from tests.debug.machines import HIGH_LOOP, LONG, PROTECTED, REAL, three_modes
 from vmxon.debug.debugger import Debugger
 from vmxon.debug.gdb.server import GdbServer
 from vmxon.errors import ConfigurationError
 from vmxon.machine.pc import End, Pc
 
-HIGH_LOOP = 0xFFFF_8000_0001_0100
 COUNTER = 0x101F0
 
 

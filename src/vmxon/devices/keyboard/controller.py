@@ -94,9 +94,9 @@ class KeyboardController(Device, span=5):
         ports.attach(0x60, self)
         ports.attach(0x92, self.port92)
 
-    def send_key(self, chord: str) -> None:
-        """Press and release keys by name, as QEMU's sendkey."""
-        self.keyboard.send_key(chord)
+    def send_key(self, chord: str, hold: int = 0) -> None:
+        """Press and release keys by name, as QEMU's sendkey, `hold` nanoseconds apart."""
+        self.keyboard.send_key(chord, hold)
 
     def type_text(self, text: str) -> None:
         """Type ASCII text on an American layout."""

@@ -17,8 +17,11 @@ QUEUE_DEPTH = 16
 LONGEST_CODE = 8
 KEY_INTERVAL = 10_000_000
 """Nanoseconds of virtual time between two key events: 50 characters a second."""
+MILLISECOND = 1_000_000
 RELEASED = 0x1_0000
 """Marks a key event that is a release."""
+HELD = 0x2_0000
+"""Marks an event that is only a time to wait: milliseconds in bits 15:0."""
 ACKNOWLEDGE, RESEND, ECHO, SELF_TEST_PASSED = 0xFA, 0xFE, 0xEE, 0xAA
 IDENTITY = bytes([0xAB, 0x83])
 
@@ -45,10 +48,12 @@ class Ps2Keyboard(Saved):
 
     # -- the person ----------------------------------------------------------------------------------------------------
 
-    def send_key(self, chord: str) -> None:
-        """Press and release keys by name, as QEMU's sendkey: "a", "ret", "shift-a", "ctrl-alt-delete"."""
+    def send_key(self, chord: str, hold: int = 0) -> None:
+        """Press and release keys by name, as QEMU's sendkey ("a", "ret", "ctrl-alt-delete"); `hold` nanoseconds lie between."""
         codes = keys_of(chord)
         self.events.extend(codes)
+        if hold:
+            self.events.append(HELD | min(hold // MILLISECOND, 0xFFFF))
         self.events.extend(code | RELEASED for code in reversed(codes))
         if self.timer.deadline is None:
             self.timer.arm(self.clock.now)
@@ -59,6 +64,9 @@ class Ps2Keyboard(Saved):
             self.send_key(chord)
 
     def _next_event(self) -> None:
+        if self.events and self.events[0] & HELD:
+            self.timer.arm(self.clock.now + (self.events.popleft() & 0xFFFF) * MILLISECOND)
+            return
         if self.events and len(self.queue) + LONGEST_CODE <= QUEUE_DEPTH:
             event = self.events.popleft()
             if self.scanning:
