@@ -235,13 +235,13 @@ def test_a_broken_image_is_a_bad_sector_and_is_remembered() -> None:
     assert str(m.drives[0].failure) == "disk.img, offset 0x200: is broken; expected better. Mend it."
 
 
-def test_absent_drives_and_channels_read_all_ones(m: Machine) -> None:
+def test_absent_drives_and_channels_look_neither_busy_nor_ready_to_identify(m: Machine) -> None:
     m.out(6, 0xB0)
-    assert [m.read(register) for register in range(1, 8)] == [0xFF] * 7
-    assert m.bus.read(CONTROL, 1) == 0xFF
+    assert [m.read(register) for register in range(1, 8)] == [0x7F] * 7
+    assert m.bus.read(CONTROL, 1) == 0x7F
     m.out(7, 0xEC)
     assert m.edges == 0
-    assert [m.bus.read(0x170 + n, 1) for n in range(8)] == [0xFF] * 8
+    assert [m.bus.read(0x170 + n, 1) for n in range(1, 8)] == [0x7F] * 7
     m.out(6, 0xA0)
     assert m.read(7) == 0x50
 

@@ -1,7 +1,7 @@
 """The two ATA channels of a PC.
 
-A channel without drives is not on the bus at all, so that it reads as all ones: SWEB polls an absent drive 1.8 million
-times if its status reads as 0.
+A drive that is not there reads as 7Fh, not busy and not 0: with 0 SWEB polls an absent drive 1.8 million times, with FFh EDK II waits
+for BSY to clear for 31 s of virtual time.
 """
 
 from __future__ import annotations
@@ -49,10 +49,9 @@ class Ide(Saved, saves=("primary", "secondary", "drives", "cdroms")):
                 channel.plug(number % 2, PacketCommands(channel, drive))
 
     def connect(self, ports: PortSpace) -> None:
-        """Attach each channel that has a drive."""
+        """Attach both channels; one without drives answers as an empty cable."""
         for channel, base in zip(self.channels, BASES, strict=True):
-            if channel.commands:
-                channel.connect(ports, base)
+            channel.connect(ports, base)
 
     def master(self, memory: DmaMemory) -> tuple[BusMaster, BusMaster]:
         """Give each channel a bus master, by which its drives can use DMA."""

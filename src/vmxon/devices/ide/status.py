@@ -11,7 +11,8 @@ IDLE = READY | SEEK_DONE
 """Status."""
 ABORTED, NOT_FOUND, UNCORRECTABLE = 0x04, 0x10, 0x40
 """Error."""
-ABSENT = 0xFF
+ABSENT = 0x7F
+"""No drive drives the bus, and DD7 is pulled down so that nothing looks busy: ATA/ATAPI-6 asks the host for a pull-down resistor there."""
 NO_INTERRUPT, RESET, HIGH_ORDER = 0x02, 0x04, 0x80
 """Device control."""
 USE_LBA, SECOND_DRIVE = 0x40, 0x10
