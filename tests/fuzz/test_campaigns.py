@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.fuzz import rules, vmx
+from tests.fuzz import guests, rules, vmx
 from tests.vmx.witnesses import UNREACHABLE
 from vmxon.vmx.rules import RULES
 
@@ -25,3 +25,25 @@ def test_vmx_campaigns_find_nothing(kind):
     outcome = vmx.run(kind, 5000, 1, lambda cases, failures: None)
     assert outcome.failures == []
     assert outcome.cases >= 5000
+
+
+def test_hostile_guests_find_nothing():
+    outcome = guests.run(150_000, 1, lambda cases, failures: None)
+    assert outcome.failures == []
+    assert outcome.cases >= 150_000
+
+
+def test_a_hostile_guest_that_sees_the_secret_is_found_out():
+    host = guests.Host()
+    host.hide_secrets()
+    guest = host.hypervisor.create(guests.MEMORY, "thief")
+    guest.memory.view[:] = bytes(guests.MEMORY)
+    before = host.others()
+    assert guests.inspect(host, guest, before) is None
+    guest.memory.write(0x1000, guests.SECRET)
+    assert guests.inspect(host, guest, before) == "the secret is in guest memory at 0x1000"
+    guest.memory.write(0x1000, bytes(8))
+    host.neighbour.memory.write(0x1000, b"x")
+    assert guests.inspect(host, guest, before) == "memory of others has changed"
+    guest.memory.address_space.map_page(0x40_0000, host.neighbour.memory.base, 2 << 20)
+    assert "maps memory that is not the guest's" in guests.inspect(host, guest, host.others())

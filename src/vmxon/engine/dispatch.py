@@ -40,9 +40,7 @@ def dispatch(cpu: Cpu) -> u64:
     if cpu.fault_kind != FaultKind.NONE:
         settle(cpu)
     while True:
-        if cpu.store_count != 0 and not commit_stores(cpu):
-            return u64(TO_PYTHON)
-        if cpu.request != HostRequest.NONE:
+        if cpu.request != HostRequest.NONE or (cpu.store_count != 0 and not commit_stores(cpu)):
             if cpu.counter_deadline != NEVER:
                 # The budget of the next run does not know of the overflow.
                 cpu.attention = u8(1)
@@ -246,7 +244,6 @@ def settle_event(cpu: Cpu) -> None:
     kind = cpu.fault_kind
     cpu.fault_kind = u32(FaultKind.NONE)
     if kind == FaultKind.EXCEPTION:
-        cpu.memory_latch_count = u64(0)
         cpu.fault_kind = kind
         deliver_fault(cpu)
     elif kind == FaultKind.ALONE:
@@ -268,5 +265,8 @@ def deliver_fault(cpu: Cpu) -> None:
     cpu.budget = cpu.budget - 1
     deliver(cpu)
     if cpu.fault_kind == FaultKind.HOST:
+        # What is latched stays: the instruction faults again, and the delivery goes on where it had to wait.
         cpu.run_alone = u64(1)
+    else:
+        cpu.memory_latch_count = u64(0)
     cpu.fault_kind = u32(FaultKind.NONE)

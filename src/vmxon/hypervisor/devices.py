@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from vmxon.devices.disk import AtaDrive
-from vmxon.errors import GuestStopped
 from vmxon.hypervisor.exits import StringInputOutput
 from vmxon.hypervisor.memory.guest_memory import GuestMemory
 from vmxon.hypervisor.memory.guest_walk import PageFault, Paging, translate
@@ -23,6 +22,7 @@ DIRECTION = 1 << 10
 FULL = {1: 0xFF, 2: 0xFFFF, 4: 0xFFFF_FFFF}
 KEPT = {1: ~0xFF, 2: ~0xFFFF, 4: 0}
 """Bits of RAX that IN leaves alone; a 32-bit result clears the upper half."""
+EVERY_LINE = 0xFF
 HARMLESS = (0x80,)
 """Ports that the guest reaches without an exit: nothing is behind them but a delay."""
 
@@ -41,15 +41,17 @@ class GuestDevices:
         serial: Callable[[int], None],
         debug_console: Callable[[int], None],
         leave: Callable[[int], None],
+        reset: Callable[[], None],
         paging: Callable[[bool], Paging],
+        spend: Callable[[int], None],
         drives: Sequence[AtaDrive | None] = (),
     ) -> None:
-        self._paging = paging
+        self._paging, self._spend = paging, spend
         self.root, self.memory, self.registers, self.pace = root, memory, registers, pace
         configuration = PcConfiguration(
             model=root.processor.model, memory_size=memory.size, drives=tuple(drives), pace=pace
         )
-        sinks = Sinks((serial,), debug_console, leave=leave, reset=self._reset, power_off=lambda: leave(0))
+        sinks = Sinks((serial,), debug_console, leave=leave, reset=reset, power_off=lambda: leave(0))
         self.board = Board(configuration, memory.view, sinks, memory)
         self.board.program()
         self._bios: Bios | None = None
@@ -70,8 +72,15 @@ class GuestDevices:
         (byte,) = self.root.read(place, 1)
         self.root.write(place, bytes((byte & ~(1 << (port & 7)),)))
 
-    def _reset(self) -> None:
-        raise GuestStopped("the guest asked for a reset")
+    def reset(self) -> None:
+        """RESET of every device, and what a BIOS does for a kernel that none starts."""
+        self.board.reset()
+        self.board.program()
+
+    @property
+    def deaf(self) -> bool:
+        """The guest has masked every interrupt line, and nobody but the guest can change that."""
+        return self.board.pic.primary.mask == EVERY_LINE
 
     # Time.
     def advance(self, ticks: int) -> None:
@@ -115,6 +124,7 @@ class GuestDevices:
         self._step(Register.RDI if access.input else Register.RSI, -size if flags & DIRECTION else size * count, width)
         if access.repeated:
             self._step(Register.RCX, -count, width)
+        self._spend(count)
         return left == count
 
     def _pieces(self, access: StringInputOutput, paging: Paging, length: int) -> list[tuple[int, int, int]] | PageFault:

@@ -10,14 +10,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from vmxon.arch.models import MODELS
+from vmxon.devices.disk import AtaDrive
 from vmxon.errors import ConfigurationError
 from vmxon.hypervisor.hooks import Hooks
 from vmxon.hypervisor.memory.guest_memory import GuestMemory
 from vmxon.hypervisor.memory.isolation import Leak, find_leaks
 from vmxon.hypervisor.memory.page_manager import PAGE
+from vmxon.hypervisor.memory.virtual_memory import PagingMode
 from vmxon.hypervisor.operation.host import Host
 from vmxon.hypervisor.scheduler import Condition, Job, Scheduler
 from vmxon.hypervisor.virtual_machine import VirtualMachine
@@ -64,6 +67,16 @@ class Guest:
         self.job.condition = Condition.FINISHED
         return status
 
+    def type(self, text: str) -> None:
+        """Press the keys of a text on its keyboard; safe from any thread."""
+        keyboard = self.machine.devices.board.keyboard
+        self.machine.inbox.post(lambda: keyboard.type_text(text))
+
+    def send(self, data: bytes) -> None:
+        """Have bytes arrive at its serial port; safe from any thread."""
+        uart = self.machine.devices.board.uart
+        self.machine.inbox.post(lambda: uart.receive(data))
+
     @property
     def condition(self) -> Condition:
         """Ready, paused, finished, failed or killed."""
@@ -106,16 +119,38 @@ class Hypervisor:
         self.guests: list[Guest] = []
         self._created = 0
 
-    def create(self, memory: str | int = "8M", name: str = "") -> Guest:
-        """A guest that has not started; `output` collects what it writes to its serial port and to port 0xE9.
+    def create(
+        self,
+        memory: str | int = "8M",
+        name: str = "",
+        *,
+        paging: PagingMode | str = PagingMode.EPT,
+        drives: Sequence[AtaDrive | None] = (),
+        on_output: Callable[[int], None] = lambda value: None,
+    ) -> Guest:
+        """A guest that has not started.
+
+        `output` collects what it writes to its serial port and to port 0xE9; `on_output` hears of each byte.
 
         Raises:
             ConfigurationError: the machine has too little memory left.
         """
         self._created += 1
         name, output = name or f"guest-{self._created}", bytearray()
-        model = self.host.root.processor.model
-        machine = VirtualMachine(model, parse_size(memory), serial=output.append, debug_console=output.append, host=self.host)
+
+        def put(value: int) -> None:
+            output.append(value)
+            on_output(value)
+
+        machine = VirtualMachine(
+            self.host.root.processor.model,
+            parse_size(memory),
+            serial=put,
+            debug_console=put,
+            drives=drives,
+            host=self.host,
+            paging=PagingMode(paging),
+        )
         guest = Guest(self, machine, name, output)
         self.guests.append(guest)
         return guest
@@ -141,5 +176,6 @@ class Hypervisor:
         memory, bitmaps = machine.memory, machine.bitmaps
         host.root.write(memory.base, bytes(memory.size))
         host.pages.release(memory.base, memory.size // PAGE)
+        machine.paging.release()
         for page in (*memory.address_space.tables, machine.vmcs, machine.live.page, bitmaps.io_a, bitmaps.io_b, bitmaps.msr):
             host.pages.release(page)

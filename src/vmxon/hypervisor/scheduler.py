@@ -1,5 +1,7 @@
-"""Scheduler: which guest gets the processor next. Fair by instructions: always the one that has had the fewest.
+"""Scheduler: which guest gets the processor next. Fair by the guests' own time: always the one for which least has passed.
 
+A guest's time passes with its instructions, and while it sleeps in HLT; so one that wakes for a moment at each tick of its timer cannot
+keep the processor from one that computes.
 Slices are counted in the guest's own time and ended by the preemption timer, so a guest that loops with interrupts off loses the
 processor like any other. A guest that joins, or comes back from a pause, starts level with the one that has had least.
 """
@@ -35,7 +37,7 @@ class Job:
         self.seconds = 0.0
         """Wall-clock time with the processor, its exits included."""
         self.handicap = 0
-        """Instructions that it is taken to have had before it joined."""
+        """Ticks that it is taken to have had before it joined."""
 
     @property
     def instructions(self) -> int:
@@ -45,7 +47,7 @@ class Job:
     @property
     def had(self) -> int:
         """What fairness counts."""
-        return self.handicap + self.machine.time.instructions
+        return self.handicap + self.machine.time.now
 
     @property
     def exit_value(self) -> int | None:

@@ -96,10 +96,8 @@ class VirtualMachine:
         host.vacate()
         self.vmcs = new_vmcs(root, self.pages)
         self.vpid = host.new_vpid()
-        if paging is PagingMode.EPT:
-            write_controls(root, bitmaps, self.memory.address_space.pointer, self.vpid)
-        else:
-            write_shadow_controls(root, bitmaps, self.vpid)
+        self.paging_mode = paging
+        self._write_controls()
         write_host_state(root)
         write_guest_state(root)
         self.live = LiveState.new(root, self.pages)
@@ -117,7 +115,9 @@ class VirtualMachine:
             serial=serial,
             debug_console=debug_console,
             leave=self.end,
+            reset=self._want_reset,
             paging=lambda user: self.paging.paging(user),  # noqa: PLW0108 - `paging` is made later, from the injector of these devices
+            spend=self.time.spend,
             drives=drives,
         )
         self._loader = Loader(root, self.memory, self.registers, self.devices.firmware)
@@ -149,8 +149,13 @@ class VirtualMachine:
         self.inbox = Inbox()
         self.interactive = False
         """Somebody may type: idle time passes at the pace of the wall clock."""
+        self.no_reboot = False
+        """A reset ends the run with status 0."""
+        self._start: Callable[[], None] = lambda: None
         self.exit_value: int | None = None
-        self._launched = False
+        self.asleep = False
+        """It has executed HLT, and no interrupt has come yet."""
+        self._launched = self._reset_wanted = False
         self._deadline = 0
         self._blocking = 0
         self.next_rip: int | None = None
@@ -159,20 +164,49 @@ class VirtualMachine:
         self._limit: float | None = None
 
     def load(self, image: BootImage) -> None:
-        """Put a program into memory.
+        """Put a program into memory; each reset puts it there again.
 
         Raises:
             ConfigurationError: it starts in real mode, which this guest cannot.
         """
-        self._loader.load(image)
+        self._start = lambda: self._loader.load(image)
+        self._start()
 
     def boot(self) -> None:
-        """Start the firmware, which starts a disk's boot sector.
+        """Start the firmware, which starts a disk's boot sector; each reset does it again.
 
         Raises:
             ConfigurationError: this guest cannot start in real mode.
         """
-        self._loader.start_firmware()
+        self._start = self._loader.start_firmware
+        self._start()
+
+    def _write_controls(self) -> None:
+        if self.paging_mode is PagingMode.EPT:
+            write_controls(self.root, self.bitmaps, self.memory.address_space.pointer, self.vpid)
+        else:
+            write_shadow_controls(self.root, self.bitmaps, self.vpid)
+
+    def reset(self) -> None:
+        """RESET: the processor and the devices start over, memory keeps its content, and the program is loaded again."""
+        self.host.vacate()
+        self.live.reset()
+        self.host.give_to(self)
+        self._write_controls()
+        self.live.install()
+        write_guest_state(self.root)
+        self.registers.clear()
+        self.devices.reset()
+        self.injector.reset()
+        self.paging.reset()
+        self.time.set_counter(0)
+        self.asleep, self.next_rip, self._blocking, self._deadline, self._reset_wanted = False, None, 0, 0, False
+        self._start()
+
+    def _want_reset(self) -> None:
+        if self.no_reboot:
+            self.end(0)
+        self._reset_wanted = True
 
     def end(self, value: int) -> None:
         """The guest's run ends with this status, at the next VM entry at the latest."""
@@ -198,7 +232,7 @@ class VirtualMachine:
         """
         self.host.give_to(self)
         end = self.time.now + ticks
-        while self.exit_value is None and self.time.now < end:
+        while self.exit_value is None and self.time.now < end and self.wake(end):
             raw = self.enter(end)
             left = time.perf_counter()
             self.serve(raw)
@@ -263,6 +297,8 @@ class VirtualMachine:
         """Act on the exit that `enter` gave."""
         if self.dispatcher.act(raw):
             self.finish(raw)
+        if self._reset_wanted and self.exit_value is None:
+            self.reset()
         self._check_time(raw.rip)
 
     def finish(self, raw: RawExit) -> None:
@@ -272,24 +308,36 @@ class VirtualMachine:
             self.root.set_fields(Field.GUEST_INTERRUPTIBILITY_STATE, self._blocking & ~BLOCKED_BY_STI_OR_MOV_SS)
 
     def _halt(self) -> None:
-        """The guest has nothing to do until an interrupt: let time pass to the next device, or wait for a key."""
+        """HLT: from now on it sleeps, until `wake` finds an interrupt."""
         (flags,) = self.root.fields((Field.GUEST_RFLAGS,))
         if not flags & Rflags.if_.mask:
             raise GuestStopped("the guest halted with interrupts off")
-        output, clock = self.devices.board.pic.output, self.devices.clock
-        while not output.level:
+        self.asleep = True
+
+    def wake(self, end: int) -> bool:
+        """Let a sleeping guest's time pass to an interrupt, to tick `end` at most; False where it sleeps on.
+
+        Raises:
+            GuestStopped: nothing will ever wake it.
+        """
+        output = self.devices.board.pic.output
+        while self.asleep and not output.level:
             if self.inbox:
                 self.inbox.serve()
                 continue
-            deadline = clock.next_deadline()
+            if self.time.now >= end:
+                return False
+            deadline = self.devices.clock.next_deadline()
             if self.interactive:
                 self._sleep(deadline)
-            elif deadline is None:
+            elif deadline is None or self.devices.deaf:
                 raise GuestStopped("the guest halted and no device will wake it")
             else:
-                self.time.idle_until(self.pace.ticks_at(deadline))
+                self.time.idle_until(min(end, self.pace.ticks_at(deadline)))
             self.devices.advance(self.time.now)
             self._check_time(self.root.fields((Field.GUEST_RIP,))[0])
+        self.asleep = False
+        return True
 
     def _check_time(self, rip: int) -> None:
         if self._limit is not None and time.monotonic() - self._started > self._limit:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from vmxon.hypervisor.exits import Exit, RawExit, decode_exit
 from vmxon.hypervisor.operation.registers import Register
+from vmxon.vmx.exit_reasons import ExitReason
 from vmxon.vmx.fields import VmcsField as Field
 
 if TYPE_CHECKING:
@@ -75,7 +76,8 @@ class VirtualProcessor:
         """
         machine = self.machine
         machine.host.give_to(machine)
-        self._exit = machine.enter(machine.time.now + ticks)
+        end = machine.time.now + ticks
+        self._exit = machine.enter(end) if machine.wake(end) else RawExit(ExitReason.PREEMPTION_TIMER, 0, 0, self.rip, 0, 0, 0, 0)
         machine.accounting.add(self._exit.reason, 0.0)
         return decode_exit(self._exit)
 

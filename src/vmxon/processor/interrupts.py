@@ -59,7 +59,7 @@ def deliver_chain(cpu: Cpu, injected: bool) -> None:
             if special:
                 cpu.delivering = u8(INJECTED)
             special = False
-            cpu.store_count = u32(0)
+            forget_stores(cpu)
             if attempt(transfer, cpu):
                 complete(cpu)
             elif cpu.fault_kind == FaultKind.EXCEPTION:
@@ -71,8 +71,17 @@ def deliver_chain(cpu: Cpu, injected: bool) -> None:
                 # The whole chain comes again.
                 cpu.activity = activity
                 cpu.interruptibility = interruptibility
+            if cpu.fault_kind != FaultKind.NONE:
+                forget_stores(cpu)
     cpu.delivering = u8(0)
     cpu.alone = alone
+
+
+@inline
+def forget_stores(cpu: Cpu) -> None:
+    """A transfer that did not come to its end has pushed nothing."""
+    cpu.store_count = u32(0)
+    cpu.store_done = u32(0)
 
 
 @microcode

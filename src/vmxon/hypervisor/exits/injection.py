@@ -30,6 +30,11 @@ class Injector:
         self.window = False
         """Interrupt-window exiting is on."""
 
+    def reset(self) -> None:
+        """Nothing waits any more; the VMCS has its first controls."""
+        self.pending = self.window = False
+        self._repeated = None
+
     def repeat(self, vectoring: int, error_code: int, length: int) -> None:
         """Deliver again what the exit interrupted; without this the event would be lost."""
         word = IdtVectoring(vectoring)

@@ -57,6 +57,13 @@ class ExtendedPaging:
     def prepare_entry(self) -> None:
         """Nothing: entries that appear in the tree need no invalidation."""
 
+    def reset(self) -> None:
+        """Translations of the guest's own tables are forgotten; those of EPT stay true."""
+        self.control.forget_translations()
+
+    def release(self) -> None:
+        """Nothing: the tree belongs to the guest's memory."""
+
     def _violation(self, raw: RawExit) -> bool:
         violation = decode_exit(raw)
         assert isinstance(violation, EptViolation)

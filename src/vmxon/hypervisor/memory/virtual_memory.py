@@ -67,3 +67,9 @@ class VirtualMemory(Protocol):
 
     def prepare_entry(self) -> None:
         """Before each VM entry."""
+
+    def release(self) -> None:
+        """The guest has ended: give back the frames that are this object's own."""
+
+    def reset(self) -> None:
+        """The guest starts over, without paging; its VMCS has its first values."""

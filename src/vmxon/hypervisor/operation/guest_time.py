@@ -30,7 +30,7 @@ class GuestTime:
 
     @property
     def instructions(self) -> int:
-        """Instructions of the guest so far; one that the hypervisor did in its place, after an exit, is not counted."""
+        """Instructions of the guest so far; of those that the hypervisor did in its place, after an exit, only the iterations of a REP."""
         return self.now - self.slept
 
     @property
@@ -60,6 +60,10 @@ class GuestTime:
         slept = max(0, tick - self.now)
         self.now += slept
         self.slept += slept
+
+    def spend(self, ticks: int) -> None:
+        """The hypervisor did so many iterations of an instruction in the guest's place."""
+        self.now += ticks
 
     def timer(self, deadline: int) -> int:
         """Value of the preemption timer that ends the run just after a tick."""

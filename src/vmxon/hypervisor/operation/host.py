@@ -18,7 +18,7 @@ from vmxon.vmx.fields import VmcsField as Field
 
 LAST_VPID = 0xFFFF
 SINGLE_CONTEXT = 1
-"""INVEPT of one EPT pointer; others keep their translations."""
+"""INVEPT of one EPT pointer and INVVPID of one VPID; others keep their translations."""
 
 
 class Tenant(Protocol):
@@ -26,6 +26,8 @@ class Tenant(Protocol):
 
     vmcs: int
     """Physical address of its VMCS region."""
+    vpid: int
+    """The tag of its translations."""
     live: LiveState
 
 
@@ -41,18 +43,20 @@ class Host:
         self.current: Tenant | None = None
         """The guest whose VMCS is current and whose registers are in the processor."""
         self.switches = 0
-        self._vpid = 0
+        self._last_vpid, self._returned_vpids = 0, list[int]()
 
     def new_vpid(self) -> int:
-        """A tag for the translations of one more guest; none is given out twice (Vol. 3C §29.1 “Virtual Processor Identifiers”).
+        """A tag for the translations of one more guest (Vol. 3C §29.1 “Virtual Processor Identifiers”).
 
         Raises:
-            ConfigurationError: all 65,535 have been used.
+            ConfigurationError: all 65,535 are in use.
         """
-        if self._vpid == LAST_VPID:
-            raise ConfigurationError("every VPID has been used", advice="start another hypervisor")
-        self._vpid += 1
-        return self._vpid
+        if self._returned_vpids:
+            return self._returned_vpids.pop()
+        if self._last_vpid == LAST_VPID:
+            raise ConfigurationError("every VPID is in use", advice="close guests that have ended")
+        self._last_vpid += 1
+        return self._last_vpid
 
     def vacate(self) -> None:
         """Nobody has the processor: take out what its guest left in it."""
@@ -76,8 +80,12 @@ class Host:
     def evict(self, guest: Tenant) -> None:
         """It will not run again: forget its translations and its VMCS, whose frames others may get."""
         self.give_to(guest)
+        vmx = self.root.processor.model.vmx
         pointer = self.root.fields((Field.EPTP,))[0] if Field.EPTP in fields_of(self.root) else 0
         if pointer:
             require(self.root.invept(SINGLE_CONTEXT, pointer))
+        if vmx is not None and "enable_vpid" in vmx.secondary:
+            require(self.root.invvpid(SINGLE_CONTEXT, guest.vpid))
         require(self.root.vmclear(guest.vmcs))
+        self._returned_vpids.append(guest.vpid)
         self.current = None

@@ -33,24 +33,32 @@ class LiveState:
 
     def __init__(self, root: RootProcessor, page: int) -> None:
         self.root, self.page = root, page
-        root.write(page, b"".join(struct.pack("<IIQ", msr, 0, 0) for msr in LIVE_MSRS).ljust(PAGE, b"\0"))
-        root.write(page + IMAGE, FRESH_IMAGE)
+        self.reset()
+
+    def reset(self) -> None:
+        """As after RESET; it must not be in the processor at the time."""
+        self.root.write(self.page, b"".join(struct.pack("<IIQ", msr, 0, 0) for msr in LIVE_MSRS).ljust(PAGE, b"\0"))
+        self.root.write(self.page + IMAGE, FRESH_IMAGE)
         self.cr2 = 0
         self.breakpoints = (0, 0, 0, 0)
         self.dr6 = DR6_RESET
 
     @classmethod
     def new(cls, root: RootProcessor, pages: PageManager) -> LiveState:
-        """Of a guest that has not run yet; its VMCS, which is current, is told where the MSR list is."""
+        """Of a guest that has not run yet, and whose VMCS is current."""
         live = cls(root, pages.allocate())
-        count = len(LIVE_MSRS) - (0 if Feature.RDTSCP in root.processor.model.features else 1)
-        root.set_fields(
-            *(Field.VM_EXIT_MSR_STORE_ADDRESS, live.page),
+        live.install()
+        return live
+
+    def install(self) -> None:
+        """Tell the VMCS, which is current, where the MSR list is."""
+        count = len(LIVE_MSRS) - (0 if Feature.RDTSCP in self.root.processor.model.features else 1)
+        self.root.set_fields(
+            *(Field.VM_EXIT_MSR_STORE_ADDRESS, self.page),
             *(Field.VM_EXIT_MSR_STORE_COUNT, count),
-            *(Field.VM_ENTRY_MSR_LOAD_ADDRESS, live.page),
+            *(Field.VM_ENTRY_MSR_LOAD_ADDRESS, self.page),
             *(Field.VM_ENTRY_MSR_LOAD_COUNT, count),
         )
-        return live
 
     def save(self) -> None:
         """Take it out of the processor, which another guest gets."""

@@ -39,3 +39,7 @@ class GuestRegisters:
     def save(self) -> None:
         """After a VM exit: take the guest's values out of the processor."""
         self._bytes[:] = self._processor
+
+    def clear(self) -> None:
+        """As after RESET."""
+        self._bytes[:] = bytes(len(self._bytes))

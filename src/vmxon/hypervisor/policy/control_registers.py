@@ -65,7 +65,7 @@ class ControlRegisters:
             *(Field.GUEST_IA32_EFER, efer),
             *(Field.VM_ENTRY_CONTROLS, controls),
         )
-        self._forget_translations()
+        self.forget_translations()
         return True
 
     def _write_cr4(self, value: int) -> bool:
@@ -79,7 +79,7 @@ class ControlRegisters:
             entry = self.memory.read((cr3 & 0xFFFF_FFE0) + 8 * index, 8)
             self.root.set_fields(field, int.from_bytes(entry, "little"))
 
-    def _forget_translations(self) -> None:
+    def forget_translations(self) -> None:
         """The processor flushes on a change of CR0.PG; so does INVVPID for the guest's VPID."""
         (vpid,) = self.root.fields((Field.VPID,))
         self.root.invvpid(1, vpid)

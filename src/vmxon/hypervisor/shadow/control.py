@@ -37,6 +37,10 @@ LONG_CODE = modes.LONG
 PAT_TYPES = frozenset({0, 1, 4, 5, 6, 7})
 
 
+FIRST = GuestControl(Cr0.pe.mask | Cr0.et.mask, 0, 0, 0)
+"""Protected mode, no paging."""
+
+
 @dataclass(slots=True)
 class HeldMsr:
     """An MSR whose value the hypervisor keeps."""
@@ -53,13 +57,18 @@ class ShadowControl:
     ) -> None:
         self.root, self.general, self.injector, self.tables, self._changed = root, registers, injector, tables, changed
         model = root.processor.model
-        self.registers = GuestControl(Cr0.pe.mask | Cr0.et.mask, 0, 0, 0)
-        self.pat = modes.PAT_RESET
+        self.registers, self.pat = FIRST, modes.PAT_RESET
         self.efer_msr = HeldMsr(lambda: self.registers.efer, self._write_efer)
         self.pat_msr = HeldMsr(lambda: self.pat, self._write_pat)
         self._cr4_allowed, self._efer_allowed = cr4_bits(model) & ~CR4_REFUSED, efer_bits(model)
         self._loads_efer = model.vmx is not None and "load_efer" in model.vmx.entry
-        root.set_fields(Field.CR0_GUEST_HOST_MASK, ALL & ~CR0_PASSED, Field.CR4_GUEST_HOST_MASK, ALL)
+        self.reset()
+
+    def reset(self) -> None:
+        """As a multiboot kernel finds them."""
+        self.registers, self.pat = FIRST, modes.PAT_RESET
+        self.root.set_fields(Field.CR0_GUEST_HOST_MASK, ALL & ~CR0_PASSED, Field.CR4_GUEST_HOST_MASK, ALL)
+        self.apply()
 
     def apply(self) -> None:
         """Tell the processor: its own values, and what the guest reads."""

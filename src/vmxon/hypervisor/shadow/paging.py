@@ -62,7 +62,6 @@ class ShadowPaging:
             ExitReason.INVLPG: self._invlpg,
         }
         memory.written = self._written
-        self.control.apply()
         self._select_root()
 
     @property
@@ -87,6 +86,16 @@ class ShadowPaging:
                 (vpid,) = self.root.fields((Field.VPID,))
                 self.root.invvpid(SINGLE_CONTEXT if self.shadow.stale else RETAINING_GLOBALS, vpid)
             self.shadow.stale = self._flush = False
+
+    def reset(self) -> None:
+        """The guest has no tables any more."""
+        self.shadow.release_all()
+        self.control.reset()
+        self._select_root()
+
+    def release(self) -> None:
+        """Give all shadow tables back."""
+        self.shadow.release_all()
 
     # What the guest does.
     def page_fault(self, linear: int, error_code: int, rip: int) -> PageFault | None:
