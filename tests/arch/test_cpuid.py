@@ -25,7 +25,7 @@ REQUIRES = {
     Feature.AVX: Feature.XSAVE,
     Feature.X2APIC: Feature.APIC,
 }
-NOT_IMPLEMENTED = {Feature.MMX, Feature.XSAVE, Feature.SSE3, Feature.AVX, Feature.LA57, Feature.MONITOR}
+NOT_IMPLEMENTED = {Feature.AVX, Feature.LA57, Feature.MONITOR, Feature.AES, Feature.PCLMULQDQ, Feature.SHA}
 
 models = pytest.mark.parametrize("model", MODELS.values(), ids=MODELS.keys())
 
@@ -95,19 +95,21 @@ def test_answers() -> None:
     assert answer(leaves, 1, 99) == leaves[1, 0], "leaf 1 has no subleaves"
     assert answer(leaves, 7, 1) == (0, 0, 0, 0)
     assert [answer(leaves, 11, n) for n in range(3)] == [(0, 1, 0x100, 0), (0, 1, 0x201, 0), (0, 0, 2, 0)], "one thread, one core"
-    assert answer(leaves, 0x4000_0000, 0) == leaves[11, 0], "beyond the highest leaf"
-    assert answer(leaves, EXTENDED + 0x100, 0) == leaves[11, 0]
+    assert answer(leaves, 0x4000_0000, 0) == leaves[13, 0], "beyond the highest leaf"
+    assert answer(leaves, EXTENDED + 0x100, 0) == leaves[13, 0]
     assert answer(cpuid_leaves(FIRST), 7, 0) == leaves[4, 0]
 
 
 def test_state_components_agree_with_each_other() -> None:
-    leaves = cpuid_leaves(replace(MAX, features=MAX.features | {Feature.XSAVE, Feature.AVX, Feature.XSAVEOPT}))
+    leaves = cpuid_leaves(MAX)
     assert leaves[0, 0][0] == 13
-    assert leaves[13, 0] == (7, 832, 832, 0)
-    assert answer(leaves, 13, 1) == (1, 0, 0, 0)
-    size, offset, _, _ = answer(leaves, 13, 2)
-    assert size + offset == leaves[13, 0][1]
-    assert (13, 0) not in cpuid_leaves(MAX)
+    assert leaves[13, 0] == (0x203, 576, 840, 0)
+    assert answer(leaves, 13, 1) == (0b1111, 576, 0, 0)
+    size, offset, _, _ = answer(leaves, 13, 9)
+    assert size + offset == leaves[13, 0][2]
+    without = cpuid_leaves(replace(MAX, features=MAX.features - {Feature.PKU}))
+    assert without[13, 0] == (3, 576, 576, 0)
+    assert (13, 0) not in cpuid_leaves(FIRST)
 
 
 def test_the_apic_id_is_in_leaf_1() -> None:

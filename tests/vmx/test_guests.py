@@ -22,6 +22,7 @@ from vmxon.vmx.fields import VmcsField as F
 from vmxon.vmx.preemption import expiry_tick
 
 P, S = PrimaryProcessorBased, SecondaryProcessorBased
+OSXSAVE = changed(LONG, {F.GUEST_CR4: 0x4_2020})
 
 
 @pytest.fixture
@@ -95,6 +96,8 @@ def test_unconditional_exits(bench, code, reason):
         ("sgdt [rbx]", S.descriptor_table_exiting, R.GDTR_OR_IDTR),
         ("sldt eax", S.descriptor_table_exiting, R.LDTR_OR_TR),
         ("in al, 0x71", P.unconditional_io_exiting, R.IO_INSTRUCTION),
+        ("rdrand eax", S.rdrand_exiting, R.RDRAND),
+        ("rdseed eax", S.rdseed_exiting, R.RDSEED),
     ],
 )
 def test_controls_decide_which_instructions_exit(bench, code, control, reason):
@@ -107,6 +110,51 @@ def test_controls_decide_which_instructions_exit(bench, code, control, reason):
 def test_rdtscp_needs_its_enable_and_exits_with_rdtsc(bench):
     assert run(bench, "rdtscp", LONG, EXCEPTION_BITMAP=1 << 6) == R.EXCEPTION_OR_NMI
     assert run(VmxBench(), "rdtscp", LONG, S.enable_rdtscp, P.rdtsc_exiting) == R.RDTSCP
+
+
+@pytest.mark.parametrize(
+    ("code", "enabled"), [("rdpid rax", S.enable_rdtscp), ("xsaves [rbx]", S.enable_xsaves), ("xrstors [rbx]", S.enable_xsaves)]
+)
+def test_instructions_that_a_control_enables(code, enabled):
+    for controls, expected in (((), R.EXCEPTION_OR_NMI), ((enabled,), R.VMCALL)):
+        bench = VmxBench()
+        bench.state.xcr0, bench.state.gpr[3] = 3, 0x20000
+        bench.engine.write_physical(0x20208, (3 | 1 << 63).to_bytes(8, "little"))
+        found = run(bench, code + "\nvmcall", OSXSAVE, *controls, EXCEPTION_BITMAP=1 << 6)
+        assert found == expected
+
+
+@pytest.mark.parametrize(
+    ("code", "reason", "enabled", "asked", "bitmap", "exits"),
+    [
+        ("xsaves [rbx + 64]", R.XSAVES, 1 << 11, 1 << 11, 1 << 11, True),
+        ("xrstors [rbx + 64]", R.XRSTORS, 1 << 11, 1 << 11, 1 << 11, True),
+        ("xsaves [rbx + 64]", R.XSAVES, 1 << 11, 1 << 11, 1 << 12, False),
+        ("xsaves [rbx + 64]", R.XSAVES, 1 << 11, 3, 1 << 11, False),
+        ("xsaves [rbx + 64]", R.XSAVES, 0, 1 << 11, 1 << 11, False),
+    ],
+)
+def test_the_xss_exiting_bitmap(bench, code, reason, enabled, asked, bitmap, exits):
+    bench.state.xcr0, bench.state.xss = 3, enabled
+    bench.state.gpr[0], bench.state.gpr[2], bench.state.gpr[3] = asked, 0, 0x20000
+    found = run(bench, code + "\nvmcall", OSXSAVE, S.enable_xsaves, XSS_EXITING_BITMAP=bitmap)
+    assert found == (reason if exits else R.VMCALL)
+    if exits:
+        information = bench[F.VM_EXIT_INSTRUCTION_INFORMATION]
+        assert (information >> 7 & 7, information >> 22 & 1, information >> 23 & 15) == (2, 1, 3)
+
+
+def test_xsetbv_exits_always(bench):
+    assert run(bench, "xsetbv", OSXSAVE) == R.XSETBV
+
+
+@pytest.mark.parametrize(
+    ("code", "register", "size"), [("rdrand ax", 0, 0), ("rdrand r9d", 9, 1), ("rdseed r15", 15, 2), ("rdseed ebx", 3, 1)]
+)
+def test_instruction_information_of_random_numbers(bench, code, register, size):
+    run(bench, code, LONG, S.rdrand_exiting, S.rdseed_exiting)
+    information = bench[F.VM_EXIT_INSTRUCTION_INFORMATION]
+    assert (information >> 3 & 15, information >> 11 & 3) == (register, size)
 
 
 def test_instruction_information_of_memory_operands(bench):

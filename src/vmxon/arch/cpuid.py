@@ -14,6 +14,11 @@ Leaves = dict[tuple[int, int], tuple[int, int, int, int]]
 EXTENDED = 0x8000_0000
 LEAVES_WITH_SUBLEAVES = frozenset({4, 7, 11, 13})
 COUNTERS, TOPOLOGY = 10, 11
+STATE_COMPONENTS = 13
+XSAVE_HEADER_END = 512 + 64
+"""The FXSAVE image and the header of XSAVE."""
+PKRU_PLACE, PKRU_SIZE = XSAVE_HEADER_END + 256, 8
+"""PKRU in the standard form of XSAVE, behind the place of AVX state, as on processors that have both."""
 LINE = 64
 """Bytes of a cache line, also the unit of CLFLUSH."""
 
@@ -144,16 +149,14 @@ def cpuid_leaves(model: Model, apic_id: int = 0) -> Leaves:
 
 
 def _state_components(model: Model) -> Leaves:
-    """Leaf 13: what XSAVE saves, and where."""
-    present = Xcr0.x87.mask | Xcr0.sse.mask
-    size = 512 + 64  # the FXSAVE image and the XSAVE header
+    """Leaf 13: what XSAVE saves, and where; the sizes are those after RESET."""
+    present, size = Xcr0.x87.mask | Xcr0.sse.mask, XSAVE_HEADER_END
     leaves: Leaves = {}
-    if Feature.AVX in model.features:
-        present |= Xcr0.avx.mask
-        leaves[13, Xcr0.avx.low] = (256, size, 0, 0)
-        size += 256
-    leaves[13, 0] = (present, size, size, 0)
-    leaves[13, 1] = (0, size if Feature.XSAVES in model.features else 0, 0, 0)
+    if Feature.PKU in model.features:
+        present, size = present | Xcr0.pkru.mask, PKRU_PLACE + PKRU_SIZE
+        leaves[13, Xcr0.pkru.low] = (PKRU_SIZE, PKRU_PLACE, 0, 0)
+    leaves[13, 0] = (present, XSAVE_HEADER_END, size, 0)
+    leaves[13, 1] = (0, XSAVE_HEADER_END, 0, 0)
     return leaves
 
 

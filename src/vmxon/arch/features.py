@@ -103,6 +103,8 @@ class Feature(Enum):
     PERFMON = 10, 0, Register.EAX, 1, "architectural performance monitoring, version 2"
 
     XSAVEOPT = 13, 1, Register.EAX, 0, "XSAVEOPT"
+    XSAVEC = 13, 1, Register.EAX, 1, "XSAVEC and the compacted form of XRSTOR"
+    XINUSE = 13, 1, Register.EAX, 2, "XGETBV of the state components in use"
     XSAVES = 13, 1, Register.EAX, 3, "XSAVES, XRSTORS and IA32_XSS"
 
     LAHF = 0x8000_0001, 0, Register.ECX, 0, "LAHF and SAHF in 64-bit mode"

@@ -40,7 +40,9 @@ NEHALEM_FEATURES = BASE | {Feature.POPCNT, Feature.RDTSCP, Feature.INVARIANT_TSC
 
 ALL_FEATURES = NEHALEM_FEATURES | {
     *(Feature.APIC, Feature.X2APIC, Feature.TSC_DEADLINE),
-    *(Feature.MMX, Feature.SSE3, Feature.SSSE3, Feature.SSE4_1, Feature.SSE4_2, Feature.PREFETCHW),
+    *(Feature.MMX, Feature.SSE3, Feature.SSSE3, Feature.SSE4_1, Feature.SSE4_2),
+    *(Feature.XSAVE, Feature.XSAVEOPT, Feature.XSAVEC, Feature.XINUSE, Feature.XSAVES),
+    *(Feature.RDRAND, Feature.RDSEED, Feature.RDPID, Feature.CLFLUSHOPT, Feature.CLWB, Feature.PREFETCHW),
     *(Feature.PCID, Feature.MOVBE, Feature.PDPE1GB, Feature.LZCNT),
     *(
         Feature.FSGSBASE,
@@ -88,6 +90,7 @@ SECOND_SECONDARY = frozenset(
 )
 
 LAST_SECONDARY = SECOND_SECONDARY | {
+    *("rdrand_exiting", "rdseed_exiting", "enable_xsaves"),
     *("unrestricted_guest", "enable_invpcid", "enable_vm_functions", "pause_loop_exiting", "use_tsc_scaling"),
     *("vmcs_shadowing", "ept_violation_ve", "enable_pml", "mode_based_execute", "sub_page_write_permissions"),
 }

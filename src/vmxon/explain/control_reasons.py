@@ -14,13 +14,10 @@ NO_TERTIARY = "none of its controls is offered"
 
 REASONS: dict[str, str] = {
     "primary.activate_tertiary": NO_TERTIARY,
-    "secondary.rdrand_exiting": "no model has RDRAND, so that runs can be repeated",
-    "secondary.rdseed_exiting": "no model has RDSEED, so that runs can be repeated",
     "secondary.enable_encls_exiting": "no model has SGX",
     "secondary.enable_enclv_exiting": "no model has SGX",
     "secondary.conceal_from_pt": TRACE,
     "secondary.pt_guest_physical": TRACE,
-    "secondary.enable_xsaves": "no model has XSAVES",
     "secondary.pasid_translation": "no model has ENQCMD",
     "secondary.enable_user_wait_and_pause": "no model has TPAUSE, UMONITOR and UMWAIT",
     "secondary.enable_pconfig": "no model has PCONFIG",

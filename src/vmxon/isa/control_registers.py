@@ -22,6 +22,7 @@ from vmxon.processor.slots import (
     virtual_cr8_write,
 )
 from vmxon.processor.state import ProcessorState as Cpu
+from vmxon.processor.xsave import components_in_use
 
 MSW = 0xF
 """The bits of CR0 that LMSW writes."""
@@ -171,12 +172,15 @@ def need_osxsave(cpu: Cpu) -> None:
 
 @instruction("XGETBV", Form("NP 0F 01 D0"), flow="system", feature="xsave")
 def xgetbv(cpu: Cpu) -> None:
-    """EDX:EAX := XCR0 where ECX is 0 (Vol. 2D “XGETBV—Get Value of Extended Control Register”)."""
+    """EDX:EAX := XCR0, or where ECX is 1 its components in use (Vol. 2D “XGETBV—Get Value of Extended Control Register”)."""
     need_osxsave(cpu)
-    if u32(cpu.gpr[RCX]) != 0:
+    if u32(cpu.gpr[RCX]) > 1:
         general_protection(cpu, 0)
-    cpu.gpr[RAX] = u64(u32(cpu.xcr0))
-    cpu.gpr[RDX] = cpu.xcr0 >> 32
+    value = cpu.xcr0
+    if u32(cpu.gpr[RCX]) == 1:
+        value = value & components_in_use(cpu)
+    cpu.gpr[RAX] = u64(u32(value))
+    cpu.gpr[RDX] = value >> 32
 
 
 @instruction("XSETBV", Form("NP 0F 01 D1"), flow="system", feature="xsave")

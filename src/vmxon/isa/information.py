@@ -12,7 +12,7 @@ from vmxon.processor.state import Segment
 
 NO_REGISTER = 16 * 8
 """The byte offset by which a record names the zero register."""
-ADDRESS_SIZE, REGISTER, IS_REGISTER, SEGMENT, INDEX, NO_INDEX, BASE, NO_BASE = 7, 3, 10, 15, 18, 22, 23, 27
+ADDRESS_SIZE, REGISTER, IS_REGISTER, OPERAND_SIZE, SEGMENT, INDEX, NO_INDEX, BASE, NO_BASE = 7, 3, 10, 11, 15, 18, 22, 23, 27
 """Lowest bit of each field."""
 
 
@@ -43,3 +43,9 @@ def operand_information(operand: Operand, record: Record) -> int:
     if operand.is_memory:
         return memory_information(record)
     return u32(1 << IS_REGISTER) | u32(operand.number() >> 3) << REGISTER
+
+
+@inline
+def random_information(operand: Operand, record: Record) -> int:
+    """Destination register and operand size of RDRAND and RDSEED, as u32 (Table 28-12)."""
+    return u32(operand.number() >> 3) << REGISTER | u32(record.operand_code) << OPERAND_SIZE

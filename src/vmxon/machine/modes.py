@@ -44,7 +44,7 @@ def reset(state: ProcessorState, signature: int) -> None:
     state.gdt_base = state.idt_base = 0
     state.gdt_limit = state.idt_limit = 0xFFFF
     state.pat = PAT_RESET
-    state.pkru = 0
+    state.pkru, state.xcr0, state.random = 0, 1, 0
     state.x87_control, state.x87_status, state.x87_tag = 0x40, 0, 0xFF
     state.mxcsr = 0x1F80
     state.activity = state.interruptibility = 0

@@ -223,6 +223,8 @@ class ArchitecturalState(State):
     counter_interrupt = scalar(u8)
     """1 where an overflow waits to be signalled to the APIC."""
     xcr0 = scalar(u64)
+    random = scalar(u64)
+    """How far the generator of RDRAND has come."""
     tsc_deadline = scalar(u64)
     msr_cells = array(u64, 64)
     """MSRs without a member of their own, placed by processor/msr_storage.py."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from vmxon.arch.control import Cr4
-from vmxon.arch.cpuid import EXTENDED, LEAVES_WITH_SUBLEAVES
+from vmxon.arch.control import Cr4, Xcr0
+from vmxon.arch.cpuid import EXTENDED, LEAVES_WITH_SUBLEAVES, PKRU_PLACE, PKRU_SIZE, XSAVE_HEADER_END
 from vmxon.arch.features import Feature, Register
 from vmxon.arch.msr import ApicBase, MiscEnable
-from vmxon.microcode import load, microcode, u32, u64
+from vmxon.microcode import inline, load, microcode, select, u32, u64
 from vmxon.processor.state import ProcessorState as Cpu
 
 ROW = 24
@@ -68,7 +68,22 @@ def identify(cpu: Cpu, leaf: u32, subleaf: u32) -> tuple[u32, u32, u32, u32]:
             edx = edx & (~Feature.APIC.mask & 0xFFFF_FFFF)
     elif asked == EXTENDED_FEATURES and part == 0 and cpu.cr4 & Cr4.pke.mask != 0:
         ecx = ecx | OSPKE
-    return eax, load(u32, row + 4 * Register.EBX), ecx, edx
+    ebx = load(u32, row + 4 * Register.EBX)
+    if asked == STATES and part < 2:
+        ebx = standard_size(cpu.xcr0) if part == 0 else compacted_size(cpu.xcr0 | cpu.xss)
+    return eax, ebx, ecx, edx
+
+
+@inline
+def standard_size(components: int) -> int:
+    """Bytes of an XSAVE area in the standard form, as u32 (Vol. 1 §13.4.2)."""
+    return select(components & Xcr0.pkru.mask != 0, u32(PKRU_PLACE + PKRU_SIZE), u32(XSAVE_HEADER_END))
+
+
+@inline
+def compacted_size(components: int) -> int:
+    """The same in the compacted form, as u32 (Vol. 1 §13.4.3)."""
+    return select(components & Xcr0.pkru.mask != 0, u32(XSAVE_HEADER_END + PKRU_SIZE), u32(XSAVE_HEADER_END))
 
 
 @microcode

@@ -69,6 +69,11 @@ def intercept(cpu: Cpu, what: int, qualification: u64) -> None:
 
 
 @slot
+def intercept_extended_state(cpu: Cpu, what: int, components: u64, information: u32) -> None:
+    """XSAVES and XRSTORS ask whether they exit for the supervisor components among `components`."""
+
+
+@slot
 def intercept_with_information(cpu: Cpu, what: int, qualification: u64, information: u32) -> None:
     """The same, with the instruction-information field (Vol. 3C §28.2.5 “Information for VM Exits Due to Instruction Execution”)."""
 

@@ -10,6 +10,7 @@ from vmxon.processor.interrupt_gates import pushed_flags
 from vmxon.processor.slots import (
     Intercept,
     intercept,
+    intercept_extended_state,
     intercept_msr,
     intercept_port,
     intercept_task_switch,
@@ -109,6 +110,13 @@ def instruction_intercept(cpu: Cpu, what: int, qualification: u64) -> None:
 def instruction_intercept_with_information(cpu: Cpu, what: int, qualification: u64, information: u32) -> None:
     """An instruction whose operands the instruction-information field describes."""
     decide(cpu, what, qualification, information)
+
+
+@implements(intercept_extended_state)
+def extended_state_intercept(cpu: Cpu, what: int, components: u64, information: u32) -> None:
+    """They exit for components that the XSS-exiting bitmap names (Vol. 3C §26.1.3)."""
+    if non_root(cpu) and components & cpu.xss & read_field(cpu, VmcsField.XSS_EXITING_BITMAP) != 0:
+        instruction_exit(cpu, u32(what), u64(0), information)
 
 
 @inline

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vmxon.arch.cpuid import COUNTERS, TOPOLOGY
+from vmxon.arch.cpuid import COUNTERS, STATE_COMPONENTS, TOPOLOGY
 from vmxon.arch.features import Feature
 from vmxon.machine.root import RootProcessor
 
@@ -17,10 +17,10 @@ HYPERVISOR_PRESENT = 1 << 31
 HAS_HYPERCALL = 1
 HIDDEN = (
     *(Feature.VMX, Feature.MTRR, Feature.MCE, Feature.MCA, Feature.APIC, Feature.X2APIC, Feature.TSC_DEADLINE),
-    *(Feature.PKU, Feature.PKS),
+    *(Feature.PKU, Feature.PKS, Feature.XSAVE),
 )
 """VMX, the local APIC, and what has registers or MSRs that no guest is given."""
-EMPTY = (TOPOLOGY, COUNTERS)
+EMPTY = (TOPOLOGY, COUNTERS, STATE_COMPONENTS)
 """Leaves about what a guest has not."""
 WITHOUT_SUBLEAVES = frozenset({0, 1, 2, 3, 5, 6})
 
