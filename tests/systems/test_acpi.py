@@ -21,7 +21,7 @@ from vmxon.machine.loader.information import ROOT_POINTER
 from vmxon.machine.pc import End, Limits, Pc
 
 APPEND = "console=ttyS0 cryptomgr.notests"
-COMPLAINTS = re.compile(r"ACPI.*(Error|Warning|BIOS Error|Exception)|Firmware Bug|BUG|Oops|MP-BIOS bug|Spurious|nobody cared")
+COMPLAINTS = re.compile(r"ACPI.*(Error|Warning|BIOS Error|Exception)|Firmware Bug|BUG|Oops|MP-BIOS bug|[Ss]purious LAPIC|nobody cared")
 FOUND = """
 mount -t proc proc /proc
 mount -t devtmpfs dev /dev

@@ -11,6 +11,7 @@ from vmxon.devices.clock import VirtualClock
 from vmxon.devices.cmos import Cmos
 from vmxon.devices.debug import DebugConsole, DebugExit, PostCode
 from vmxon.devices.dma import DmaMemory
+from vmxon.devices.firmware_configuration import FirmwareConfiguration
 from vmxon.devices.ide import BusMaster, Ide, IdeFunction
 from vmxon.devices.interrupt import Line, SharedLine, Signal
 from vmxon.devices.keyboard import KeyboardController
@@ -26,6 +27,7 @@ from vmxon.devices.uart import Uart16550
 from vmxon.devices.vga import Vga
 from vmxon.machine.chipset import POWER_PORTS, program_chipset
 from vmxon.machine.configuration import DRIVE_SLOTS, SERIAL_PORTS, PcConfiguration
+from vmxon.machine.tables.configuration_files import configuration_entries, configuration_files
 
 TEXT_MEMORY = 0xB8000
 TEXT_BYTES = 0x8000
@@ -120,6 +122,7 @@ class Board:
         self.pci = PciBus(self.bus, self.memory_bus)
         self.pci_host = PciHost(self.pci)
         self.masters: tuple[BusMaster, ...] = ()
+        self.for_firmware: list[FirmwareConfiguration] = []
         if configuration.pci:
             self._plug_chipset(dma, shadow)
         self._connect(configuration)
@@ -128,6 +131,7 @@ class Board:
             *self.uarts, self.numeric_error, self.post_code,
             self.ide.primary, self.ide.secondary, self.power, self.advanced_power, self.reset_control,
             *self.shared.values(), self.pci_host, *self.pci.functions.values(), *self.masters,
+            *self.for_firmware,
         )  # fmt: skip
         if self.test_device is not None:
             resettable += (self.test_device.data, self.test_device.memory)
@@ -146,6 +150,10 @@ class Board:
         if dma is not None:
             self.masters = self.ide.master(dma)
             self.pci.plug(1, IdeFunction(self.masters), 1)
+            entries, files = configuration_entries(self.configuration), configuration_files(self.configuration)
+            device = FirmwareConfiguration(dma, entries, files)
+            device.connect(self.bus)
+            self.for_firmware = [device]
         self.pci.plug(1, PowerFunction(self.power), 3)
 
     def _connect(self, configuration: PcConfiguration) -> None:

@@ -76,6 +76,8 @@ class PcConfiguration:
     """Host bridge, ISA bridge and the IDE controller as PCI functions."""
     acpi: bool = True
     """ACPI tables, power button, power-management timer."""
+    graphics: bool = True
+    """Somebody sees the display; otherwise SeaBIOS uses COM1 as well."""
     base_time: datetime = EPOCH
     pace: Pace = field(default_factory=Pace)
     tlb: str = "keep"

@@ -20,7 +20,7 @@ from typing import TypeVar
 import vmxon.devices
 from vmxon.arch.bits import Word
 from vmxon.devices.bus import Bus
-from vmxon.devices.disk import AtaDrive
+from vmxon.devices.disk import AtaDrive, CdromDrive
 from vmxon.devices.state import Saved
 from vmxon.machine.board import Board, Sinks, ignore, nothing
 from vmxon.machine.configuration import SERIAL_PORTS, PcConfiguration
@@ -67,17 +67,28 @@ class Zeros:
         """Nothing is open."""
 
 
+class NoMemory:
+    """What bus masters of that board reach."""
+
+    def read(self, address: int, size: int) -> bytes:
+        """Nothing answers."""
+        return b"\xff" * size
+
+    def write(self, address: int, data: bytes) -> None:
+        """Nothing takes it."""
+
+
 def whole_board() -> Board:
     """A board with everything."""
     configuration = PcConfiguration(
         memory_size=1 << 20,
-        drives=(AtaDrive(Zeros()), None, AtaDrive(Zeros())),
+        drives=(AtaDrive(Zeros()), None, CdromDrive()),
         serial_ports=len(SERIAL_PORTS),
         test_device=True,
         pci=True,
         acpi=True,
     )
-    board = Board(configuration, memoryview(bytearray(1 << 20)), Sinks(leave=ignore, reset=nothing))
+    board = Board(configuration, memoryview(bytearray(1 << 20)), Sinks(leave=ignore, reset=nothing), NoMemory())
     board.program()
     return board
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from vmxon.devices.bus import Bus
 from vmxon.devices.ide.bus_master import BusMaster
 from vmxon.devices.pci import BaseAddress, Identity, PciFunction, Space
+from vmxon.devices.pci.function import QEMU_MACHINE, QEMU_VENDOR
 
 TIMING = 0x40
 PORTS = 16
@@ -22,6 +23,6 @@ class IdeFunction(PciFunction):
         registers = Bus("bus master", PORTS)
         for base, master in zip((0, SECONDARY), masters, strict=True):
             registers.attach(base, master)
-        identity = Identity(0x8086, 0x7010, 0x01_01_80)
+        identity = Identity(0x8086, 0x7010, 0x01_01_80, subsystem_vendor=QEMU_VENDOR, subsystem=QEMU_MACHINE)
         super().__init__(identity, (BaseAddress(4, Space.IO, PORTS, registers),))
         self.allow(TIMING, 0xFFFF_FFFF, 4)

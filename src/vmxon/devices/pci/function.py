@@ -20,6 +20,8 @@ FIRST_BASE_ADDRESS, SUBSYSTEM, INTERRUPT_LINE, INTERRUPT_PIN = 0x10, 0x2C, 0x3C,
 MULTIFUNCTION = 0x80
 IO_INDICATOR = 1
 BASE_ADDRESSES = 6
+QEMU_VENDOR, QEMU_MACHINE = 0x1AF4, 0x1100
+"""The subsystem of QEMU's chip set; at it SeaBIOS knows that it may ask the firmware configuration device."""
 
 
 class Command(Word, width=16):

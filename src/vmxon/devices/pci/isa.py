@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from vmxon.devices.interrupt import SharedLine, Signal
-from vmxon.devices.pci.function import Identity, PciFunction
+from vmxon.devices.pci.function import QEMU_MACHINE, QEMU_VENDOR, Identity, PciFunction
 
 ROUTES = 0x60
 NOT_ROUTED = 0x80
@@ -25,7 +25,7 @@ class IsaBridge(PciFunction, saves=("requests",)):
     """
 
     def __init__(self, lines: Mapping[int, Signal]) -> None:
-        super().__init__(Identity(0x8086, 0x7000, 0x06_01_00, multifunction=True))
+        super().__init__(Identity(0x8086, 0x7000, 0x06_01_00, multifunction=True, subsystem_vendor=QEMU_VENDOR, subsystem=QEMU_MACHINE))
         self.lines = lines
         self.requests = [SharedLine(_Follower(self)) for _ in range(PINS)]
         for offset in range(ROUTES, ROUTES + PINS):

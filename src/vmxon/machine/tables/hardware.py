@@ -38,4 +38,4 @@ class Hardware:
     def of(cls, configuration: PcConfiguration) -> Self:
         """What a machine built from `configuration` has."""
         apic = Feature.APIC in configuration.model.features
-        return cls(configuration.memory_size, io_apic=apic, pci=configuration.pci)
+        return cls(configuration.memory_size, io_apic=apic, pci=configuration.pci, configuration_device=configuration.pci)

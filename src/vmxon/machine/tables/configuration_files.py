@@ -1,0 +1,61 @@
+"""What the firmware configuration device tells: sizes, the memory map, the ACPI tables, where to boot from.
+
+Source: QEMU documentation, “QEMU Firmware Configuration (fw_cfg) Device”; SeaBIOS documentation, “Runtime config” and “Boot order”.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+
+from vmxon.devices.disk import AtaDrive
+from vmxon.devices.firmware_configuration import Entry
+from vmxon.engine.memory_layout import HIGH
+from vmxon.machine.configuration import BootDevice, PcConfiguration
+from vmxon.machine.loader.information import AVAILABLE
+from vmxon.machine.tables.acpi import acpi_tables
+from vmxon.machine.tables.hardware import Hardware
+from vmxon.machine.tables.loader_script import loader_files
+
+SYSTEM_STATES = bytes((0x80, 0, 0, 0, 0, 0x80))
+"""For S0 to S5: bit 7 where there is such a state."""
+IDE_FUNCTION = "/pci@i0cf8/ide@1,1"
+"""The IDE controller as an Open Firmware path."""
+CONSOLE_PORT = 0x3F8
+
+
+def configuration_entries(configuration: PcConfiguration) -> dict[int, bytes]:
+    """The entries that are no files."""
+    return {
+        Entry.RAM_SIZE: struct.pack("<Q", configuration.memory_size),
+        Entry.NO_GRAPHIC: struct.pack("<H", not configuration.graphics),
+        Entry.PROCESSORS: struct.pack("<H", 1),
+        Entry.MOST_PROCESSORS: struct.pack("<H", 1),
+        Entry.BOOT_MENU: struct.pack("<H", 0),
+        Entry.KERNEL_SIZE: struct.pack("<I", 0),
+        Entry.INITRD_SIZE: struct.pack("<I", 0),
+    }
+
+
+def configuration_files(configuration: PcConfiguration) -> dict[str, bytes]:
+    """The files, those that the user names among them."""
+    layout = configuration.layout
+    ranges = [(0, layout.low), *([(HIGH, layout.high)] if layout.high else [])]
+    files = {
+        "etc/e820": b"".join(struct.pack("<QQI", first, size, AVAILABLE) for first, size in ranges),
+        "etc/system-states": SYSTEM_STATES,
+        "bootorder": "\n".join(_boot_paths(configuration)).encode() + b"\0",
+    }
+    if not configuration.graphics:
+        files["etc/sercon-port"] = struct.pack("<Q", CONSOLE_PORT)
+    if configuration.acpi:
+        files |= loader_files(acpi_tables(Hardware.of(configuration)))
+    return files
+
+
+def _boot_paths(configuration: PcConfiguration) -> Iterator[str]:
+    for device in configuration.boot_order:
+        for number, drive in enumerate(configuration.drives):
+            kind = BootDevice.DISK if isinstance(drive, AtaDrive) else BootDevice.CDROM
+            if drive is not None and kind == device:
+                yield f"{IDE_FUNCTION}/drive@{number // 2}/disk@{number % 2}"
