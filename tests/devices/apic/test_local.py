@@ -290,3 +290,11 @@ def test_mode_change_disarms_the_deadline(apic, clock, core):
     apic.write(R.LVT_TIMER, 0x41)
     clock.run_until(6_000)
     assert (apic.requests.highest, core.deadline) == (0, None)
+
+
+def test_an_error_entry_whose_vector_is_an_error(apic, core):
+    apic.write(R.LVT_ERROR, 5)
+    apic.write(R.COMMAND, 0x0004_0003)
+    assert not core.line
+    apic.write(R.ERROR_STATUS, 0)
+    assert apic.read(R.ERROR_STATUS) == 0b0110_0000, "illegal vector sent, and one received"

@@ -231,13 +231,12 @@ class LocalApic(
         self.update()
 
     def signal(self, register: ApicRegister) -> None:
-        """An event of the local vector table: timer, thermal, performance, error."""
+        """An event of the local vector table: timer, thermal, performance."""
         if register is R.LVT_TIMER and self.timer.mode == DEADLINE:
             self.core.clear_deadline()
         entry = self._entry(register)
         if not entry.masked:
-            fixed = register in (R.LVT_TIMER, R.LVT_ERROR)
-            self._deliver(DeliveryMode.FIXED if fixed else entry.delivery, entry.vector)
+            self._deliver(DeliveryMode.FIXED if register is R.LVT_TIMER else entry.delivery, entry.vector)
 
     def signal_counters(self) -> None:
         """A performance-monitoring counter has overflowed: its entry is masked as it is sent (Vol. 3A §11.5.1 “Local Vector Table”)."""
@@ -287,9 +286,15 @@ class LocalApic(
                 pass
 
     def fail(self, error: int) -> None:
-        """Note an error, and tell of it through the LVT."""
+        """Note an error, and tell of it through the LVT; a vector below 16 there is itself an error, of which nobody can be told."""
         self.errors |= error
-        self.signal(R.LVT_ERROR)
+        entry = self._entry(R.LVT_ERROR)
+        if entry.masked:
+            return
+        if entry.vector < LOWEST_VECTOR:
+            self.errors |= ErrorStatus.receive_vector.mask
+        else:
+            self.accept(entry.vector)
 
     # What is sent.
     def send(self) -> None:
