@@ -163,8 +163,8 @@ def test_a_doubled_comma_belongs_to_the_file(
             "Invalid value for '--drive': index=4 must be index=0, 1, 2 or 3; see vmxon run --help",
         ),
         (
-            ["run", "--drive", "kernel.x,media=cdrom"],
-            "Invalid value for '--drive': media=cdrom must be media=disk; see vmxon run --help",
+            ["run", "--drive", "kernel.x,media=tape"],
+            "Invalid value for '--drive': media=tape must be media=disk or cdrom; see vmxon run --help",
         ),
         (
             ["run", "--drive", "kernel.x,colour=red"],

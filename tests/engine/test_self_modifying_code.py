@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable
 
 import pytest
 
 from tests.engine.worlds import PAGE, golden, program
 from tests.harness import CODE, TABLES, Bench, assemble
+from vmxon.engine.blocks import NEXT_IN_TABLE
+from vmxon.engine.places import TABLE_ENTRIES
 from vmxon.processor.state import HostRequest
 
 WORLDS: list[Callable[[int], Bench]] = [Bench, golden]
@@ -124,3 +127,18 @@ def test_a_repeated_store_over_its_own_loop(bench: Bench, pattern: str) -> None:
     bench.state.gpr[3] = 0
     run(bench, 4 + 8 + (64 - len(code)) + 8)
     assert (bench.state.gpr[3], bench.state.rip) == (0, CODE + 72)
+
+
+def test_dropped_blocks_do_not_pile_up() -> None:
+    """GRUB patches its calls of the BIOS thousands of times: looking a block up must not pass all its predecessors."""
+    bench = Bench(64)
+    program(bench, f"again: mov al, 0\ninc byte ptr [{CODE + 1}]\njmp again")
+    run(bench, 3 * 200)
+    state = bench.state
+    word = ctypes.c_uint64.from_address
+    pointer = word(state.block_table + 8 * ((CODE ^ CODE >> 12 ^ CODE >> 14) & TABLE_ENTRIES - 1)).value
+    chain = []
+    while pointer:
+        chain.append(pointer)
+        pointer = word(pointer + NEXT_IN_TABLE).value
+    assert 1 <= len(chain) <= 2

@@ -41,6 +41,7 @@ class Drive:
     """None: recognised by its content."""
     snapshot: bool = True
     """True: writes go to an overlay that is thrown away."""
+    cdrom: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,7 @@ class DriveRequest:
     slot: int | None = None
     format: str | None = None
     snapshot: bool = True
+    cdrom: bool = False
 
 
 def image_file(name: str, role: str) -> Path:
@@ -98,7 +100,7 @@ def place_drives(requests: tuple[DriveRequest, ...]) -> tuple[Drive, ...]:
                 raise click.UsageError(f"{len(requests)} drives, but the machine has {DRIVE_SLOTS} slots")
             taken[slot] = request
     return tuple(
-        Drive(image_file(request.path, "disk image"), slot, request.format, request.snapshot)
+        Drive(image_file(request.path, "disk image"), slot, request.format, request.snapshot, request.cdrom)
         for slot, request in sorted(taken.items())
     )
 
@@ -127,7 +129,7 @@ class DriveType(click.ParamType[DriveRequest]):
     ) -> DriveRequest:
         allowed = {
             "index": [str(slot) for slot in range(DRIVE_SLOTS)],
-            "media": ["disk"],
+            "media": ["disk", "cdrom"],
             "if": ["ide"],
             "format": list(FORMATS),
             "snapshot": ["on", "off"],
@@ -146,6 +148,7 @@ class DriveType(click.ParamType[DriveRequest]):
             int(settings["index"]) if "index" in settings else None,
             settings.get("format"),
             settings.get("snapshot", "on") == "on",
+            settings.get("media") == "cdrom",
         )
 
 

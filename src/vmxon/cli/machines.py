@@ -8,6 +8,8 @@ from vmxon.arch.cpuid import Model
 from vmxon.arch.models import MODELS
 from vmxon.cli.images import DRIVE_SLOTS, Drive
 from vmxon.devices.disk import AtaDrive, open_image
+from vmxon.devices.disk.cdrom import CdromDrive
+from vmxon.devices.ide import IdeDrive
 from vmxon.errors import ConfigurationError
 
 
@@ -28,9 +30,10 @@ def find_model(name: str) -> Model:
     return model
 
 
-def open_drives(drives: tuple[Drive, ...]) -> list[AtaDrive | None]:
-    """An ATA drive for each slot."""
-    slots: list[AtaDrive | None] = [None] * DRIVE_SLOTS
+def open_drives(drives: tuple[Drive, ...]) -> list[IdeDrive | None]:
+    """A hard disk or a CD-ROM drive for each slot."""
+    slots: list[IdeDrive | None] = [None] * DRIVE_SLOTS
     for drive in drives:
-        slots[drive.slot] = AtaDrive(open_image(drive.path, write_through=not drive.snapshot))
+        image = open_image(drive.path, write_through=not drive.snapshot)
+        slots[drive.slot] = CdromDrive(image) if drive.cdrom else AtaDrive(image)
     return slots

@@ -7,6 +7,7 @@ from vmxon.engine.decoder import TRUNCATED, decode
 from vmxon.engine.places import JUMP_ENTRIES, TABLE_ENTRIES
 from vmxon.isa.record import Record
 from vmxon.microcode import inline, load, microcode, store, u8, u64
+from vmxon.microcode.layout import member_offset
 from vmxon.processor.code_pages import BLOCK_SIZE, Block, line_mask, page_entry
 from vmxon.processor.debugger import begins_block
 from vmxon.processor.exceptions import general_protection
@@ -22,6 +23,7 @@ from vmxon.processor.tlb import EXECUTE as EXECUTE_TAG
 
 RECORD_SIZE = Record.size
 MAXIMUM_COUNT = 64
+NEXT_IN_TABLE = member_offset(Block, "next_in_table")
 
 
 @inline
@@ -83,13 +85,21 @@ def fetch_place(cpu: Cpu, linear: u64) -> u64:
 
 @microcode
 def find_block(cpu: Cpu, at: u64, rip: u64) -> u64:
-    """Host address of a block's first record, 0 where it is not decoded yet."""
+    """Host address of a block's first record, 0 where it is not decoded yet.
+
+    Dropped blocks on the way leave the chain: code that changes itself, such as GRUB's real-mode calls, would make it long.
+    """
     mode = block_mode(cpu)
-    pointer = load(u64, table_slot(cpu, at, rip))
+    link = table_slot(cpu, at, rip)
+    pointer = load(u64, link)
     while pointer != 0:
         block = Block(pointer)
-        if block.place == at and block.rip == rip and block.mode == mode:
-            return pointer + BLOCK_SIZE
+        if block.place == ~u64(0):
+            store(u64, link, block.next_in_table)
+        else:
+            if block.place == at and block.rip == rip and block.mode == mode:
+                return pointer + BLOCK_SIZE
+            link = pointer + NEXT_IN_TABLE
         pointer = block.next_in_table
     return u64(0)
 

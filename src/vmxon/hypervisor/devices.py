@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from vmxon.devices.disk import AtaDrive
+from vmxon.devices.ide import IdeDrive
 from vmxon.hypervisor.exits import StringInputOutput
 from vmxon.hypervisor.memory.guest_memory import GuestMemory
 from vmxon.hypervisor.memory.guest_walk import PageFault, Paging, translate
@@ -44,7 +44,7 @@ class GuestDevices:
         reset: Callable[[], None],
         paging: Callable[[bool], Paging],
         spend: Callable[[int], None],
-        drives: Sequence[AtaDrive | None] = (),
+        drives: Sequence[IdeDrive | None] = (),
     ) -> None:
         self._paging, self._spend = paging, spend
         self.root, self.memory, self.registers, self.pace = root, memory, registers, pace

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from vmxon.arch.models import MODELS
-from vmxon.devices.disk import AtaDrive
+from vmxon.devices.ide import IdeDrive
 from vmxon.errors import ConfigurationError
 from vmxon.hypervisor.hooks import Hooks
 from vmxon.hypervisor.memory.guest_memory import GuestMemory
@@ -125,7 +125,7 @@ class Hypervisor:
         name: str = "",
         *,
         paging: PagingMode | str = PagingMode.EPT,
-        drives: Sequence[AtaDrive | None] = (),
+        drives: Sequence[IdeDrive | None] = (),
         on_output: Callable[[int], None] = lambda value: None,
     ) -> Guest:
         """A guest that has not started.

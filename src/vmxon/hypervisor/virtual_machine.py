@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from vmxon.arch.cpuid import Model
 from vmxon.arch.flags import Rflags
-from vmxon.devices.disk import AtaDrive
+from vmxon.devices.ide import IdeDrive
 from vmxon.errors import GuestStopped, TimedOut
 from vmxon.hypervisor.accounting import Accounting
 from vmxon.hypervisor.devices import GuestDevices
@@ -80,7 +80,7 @@ class VirtualMachine:
         *,
         serial: Callable[[int], None],
         debug_console: Callable[[int], None],
-        drives: Sequence[AtaDrive | None] = (),
+        drives: Sequence[IdeDrive | None] = (),
         pace: Pace | None = None,
         batched: bool = True,
         host: Host | None = None,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from vmxon.devices.disk import AtaDrive
+from vmxon.devices.disk.cdrom import CdromDrive
+from vmxon.devices.ide import IdeDrive
 from vmxon.machine.board import Board, Sinks
 from vmxon.machine.configuration import PcConfiguration
 from vmxon.machine.firmware import Bios, BiosMemory, rom
@@ -40,11 +42,15 @@ class RamDisk:
 
 
 class Caller:
-    """Calls interrupts; `accesses` collects what the firmware touched of memory."""
+    """Calls interrupts on a machine with these disks, and with a CD-ROM drive that holds `disc` or, with `cdrom`, nothing."""
 
-    def __init__(self, *disks: RamDisk, size: int = MEMORY, **configuration: object) -> None:
+    def __init__(
+        self, *disks: RamDisk, disc: RamDisk | None = None, cdrom: bool = False, size: int = MEMORY, **configuration: object
+    ) -> None:
         self.memory = bytearray(size)
-        drives: Sequence[AtaDrive | None] = tuple(AtaDrive(disk) for disk in disks)
+        drives: Sequence[IdeDrive | None] = tuple(AtaDrive(disk) for disk in disks)
+        if disc is not None or cdrom:
+            drives = (*drives, CdromDrive(disc))
         self.output = bytearray()
         self.resets = 0
         sinks = Sinks((self.output.append,), leave=lambda value: None, reset=self._reset)

@@ -7,7 +7,7 @@ import pytest
 from tests.machine.firmware.caller import CF, Caller, RamDisk
 from vmxon.machine.firmware.areas import Bda
 from vmxon.machine.firmware.call import Call
-from vmxon.machine.firmware.services.disk import Geometry
+from vmxon.machine.firmware.services.units import Geometry
 
 SECTORS = 16 * 63 * 5
 NUMBERED = b"".join(struct.pack("<I", lba) * 128 for lba in range(SECTORS))

@@ -12,6 +12,8 @@ EBDA = EBDA_SEGMENT << 4
 """The last KiB below 640 KiB."""
 DISK_TABLES = EBDA + 0x3D
 """Where the parameters of the first two fixed disks are, 16 bytes each; INT 41h and INT 46h point to them."""
+DISKETTE_PARAMETERS = 0x60
+"""Offset in it of the table that INT 1Eh points to, 11 bytes."""
 BOOT_ADDRESS = 0x7C00
 DATA_AREA, DATA_AREA_SIZE = 0x400, 0x100
 

@@ -7,19 +7,22 @@ from collections.abc import Callable, Iterator
 from vmxon.devices.bus import Device, PortSpace, writes
 from vmxon.devices.disk import SECTOR
 from vmxon.machine.board import Board
+from vmxon.machine.configuration import BootDevice
 from vmxon.machine.firmware import rom
-from vmxon.machine.firmware.areas import BOOT_ADDRESS, DATA_AREA, DATA_AREA_SIZE, DISK_TABLES, EBDA, EBDA_SEGMENT, Bda
+from vmxon.machine.firmware.areas import BOOT_ADDRESS, DATA_AREA, DATA_AREA_SIZE, DISK_TABLES, DISKETTE_PARAMETERS, EBDA, EBDA_SEGMENT, Bda
 from vmxon.machine.firmware.call import LAYOUT, Call
 from vmxon.machine.firmware.memory import BiosMemory
 from vmxon.machine.firmware.services import printer
 from vmxon.machine.firmware.services.boot import Bootable, BootServices
 from vmxon.machine.firmware.services.clock import ClockServices
-from vmxon.machine.firmware.services.disk import FIRST, DiskServices, FixedDisk, Geometry
+from vmxon.machine.firmware.services.disk import FIRST_DISC, FIRST_FIXED, DiskServices
 from vmxon.machine.firmware.services.disk_packets import DiskPackets
+from vmxon.machine.firmware.services.el_torito import DISKETTE_NUMBER, BootDisc
 from vmxon.machine.firmware.services.equipment import EQUIPMENT, EquipmentServices
 from vmxon.machine.firmware.services.keyboard import KeyboardServices
 from vmxon.machine.firmware.services.serial import SerialServices
 from vmxon.machine.firmware.services.system import SystemServices
+from vmxon.machine.firmware.services.units import Disc, FixedDisk, Geometry, Unit
 from vmxon.machine.firmware.services.video import VideoServices
 from vmxon.machine.loader.image import RealStart
 from vmxon.machine.loader.information import CONVENTIONAL_END, KIB, memory_map
@@ -31,6 +34,8 @@ PIC_PROGRAM = (
 )
 """Vectors 08h and 70h; open are the timer, the keyboard, the slave, the diskette's line, the clock chip and the disks."""
 SERIAL_PORTS = (0x3F8,)
+DISKETTE = bytes((0xAF, 0x02, 0x25, 0x02, 0x12, 0x1B, 0xFF, 0x6C, 0xF6, 0x0F, 0x08))
+"""The parameter table of a 1.44 MB diskette (IBM PS/2 and PC BIOS Interface Technical Reference, “Diskette Parameter Table”)."""
 
 
 class Bios(Device, span=1):
@@ -48,7 +53,14 @@ class Bios(Device, span=1):
         self.video = VideoServices(self.memory, ports)
         self.clock = ClockServices(self.memory, ports)
         self.keyboard = KeyboardServices(self.memory, lambda: ports.write(0x64, 1, RESET_PULSE))
-        self.disks = DiskServices(self.memory, board.ide.drives, DiskPackets(self.memory).serve)
+        self.fixed_disks = [FixedDisk(drive) for drive in board.ide.drives]
+        self.discs = [Disc(drive) for drive in board.ide.cdroms]
+        self.units: dict[int, Unit] = {
+            **dict(enumerate(self.fixed_disks, FIRST_FIXED)),
+            **dict(enumerate(self.discs, FIRST_DISC)),
+        }
+        self.packets = DiskPackets(self.memory)
+        disks = DiskServices(self.memory, self.units, self.packets.serve)
         self.boot = BootServices(self._boot_devices, self.video.put)
         equipment = EquipmentServices(self.memory)
         controller = board.keyboard
@@ -61,7 +73,7 @@ class Bios(Device, span=1):
             0x10: self.video.serve,
             0x11: equipment.list_equipment,
             0x12: equipment.memory_size,
-            0x13: self.disks.serve,
+            0x13: disks.serve,
             0x14: SerialServices(self.memory, ports).serve,
             0x15: system.serve,
             0x16: self.keyboard.serve,
@@ -103,11 +115,15 @@ class Bios(Device, span=1):
         memory.set_word(Bda.EBDA_SEGMENT, EBDA_SEGMENT)
         memory.set_word(Bda.EQUIPMENT, EQUIPMENT)
         memory.set_word(Bda.MEMORY_KIB, CONVENTIONAL_END // KIB)
-        memory.set_byte(Bda.FIXED_DISKS, len(self.disks.disks))
-        for number, disk in enumerate(self.disks.disks[:2]):
+        memory.set_byte(Bda.FIXED_DISKS, len(self.fixed_disks))
+        for number, disk in enumerate(self.fixed_disks[:2]):
             at = DISK_TABLES + 16 * number
-            memory.write(at, _disk_table(disk.geometry))
+            memory.write(at, _disk_table(Geometry.of(disk.sectors)))
             memory.set_double(4 * (0x41, 0x46)[number], EBDA_SEGMENT << 16 | at - EBDA)
+        at = EBDA + DISKETTE_PARAMETERS
+        memory.write(at, DISKETTE)
+        memory.set_double(4 * 0x1E, EBDA_SEGMENT << 16 | DISKETTE_PARAMETERS)
+        self.units.pop(DISKETTE_NUMBER, None)
         self.video.power_on()
         self.keyboard.power_on()
         self.clock.power_on()
@@ -115,8 +131,15 @@ class Bios(Device, span=1):
     def _boot_devices(self) -> Iterator[Bootable]:
         if self.program is not None:
             yield Program(self.program)
-        for number, disk in enumerate(self.disks.disks):
-            yield BootDisk(self.memory, FIRST + number, disk)
+        for kind in self.board.configuration.boot_order:
+            match kind:
+                case BootDevice.DISK:
+                    yield from (BootDisk(self.memory, number, disk) for number, disk in enumerate(self.fixed_disks, FIRST_FIXED))
+                case BootDevice.CDROM:
+                    for number, disc in enumerate(self.discs, FIRST_DISC):
+                        yield BootDisc(self.memory, number, disc, self.units, self.packets)
+                case BootDevice.FLOPPY:
+                    yield AbsentDiskette()
 
 
 class Program:
@@ -128,6 +151,14 @@ class Program:
     def start(self) -> RealStart | str:
         """Nothing is left to do."""
         return self.how
+
+
+class AbsentDiskette:
+    """The diskette drive that no machine of ours has."""
+
+    def start(self) -> RealStart | str:
+        """Nothing."""
+        return "there is no diskette drive"
 
 
 class BootDisk:
