@@ -26,7 +26,7 @@ check: $(DEV) ## lint, types and layers
 bench: $(DEV) ## the workloads beside Debian's Bochs and QEMU where installed, as ratios
 	$(BIN)/python -m benchmarks $(ARGS)
 
-fuzz: $(DEV) ## random instructions, VMCSs, VMX instructions, EPT trees and guests: make fuzz ARGS='rules --seed 7'
+fuzz: $(DEV) ## random instructions, VMCSs, guests, devices and damaged images: make fuzz ARGS='rules --seed 7'
 	$(BIN)/python -m tests.fuzz $(ARGS)
 
 docs: $(DEV) ## check the links of the documentation

@@ -1,5 +1,5 @@
 """`make fuzz`: random instructions against Unicorn, the two rule books on random VMCSs, random entries, VMX instructions, EPT trees,
-and guests that attack the hypervisor.
+guests that attack the hypervisor, damaged disk images, and guests that attack IDE, PCI and fw_cfg.
 
 Failures are printed with the seed that repeats them.
 """
@@ -11,11 +11,20 @@ import os
 import sys
 import time
 
-from tests.fuzz import guests, instructions, rules, vmx
+from tests.fuzz import devices, guests, images, instructions, rules, vmx
 from tests.fuzz.campaign import Outcome
 
-CAMPAIGNS = {"instructions": 1_000_000, "rules": 1_000_000, "entries": 2_000_000, "vmx": 2_000_000, "ept": 6_000_000, "guests": 10_000_000}
-"""How many cases (of the last four: steps) each is worth by default."""
+CAMPAIGNS = {
+    "instructions": 1_000_000,
+    "rules": 1_000_000,
+    "images": 1_000_000,
+    "entries": 2_000_000,
+    "vmx": 2_000_000,
+    "ept": 6_000_000,
+    "guests": 10_000_000,
+    "devices": 1_000_000,
+}
+"""How many cases (of the last five: steps) each is worth by default."""
 FIRST_SEED = 1_000_000
 SECONDS_BETWEEN_REPORTS = 10
 
@@ -45,6 +54,10 @@ def run(name: str, count: int, seed: int, processes: int) -> Outcome:
             return rules.run(count, seed, progress)
         case "entries":
             return vmx.run("entries", count, seed, progress)
+        case "images":
+            return images.run(count, seed, progress)
+        case "devices":
+            return devices.run(count, seed, progress)
         case "guests":
             return guests.run(count, seed, progress)
         case "vmx":

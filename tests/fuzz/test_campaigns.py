@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.fuzz import guests, rules, vmx
+from tests.fuzz import devices, guests, images, rules, vmx
 from tests.vmx.witnesses import UNREACHABLE
 from vmxon.vmx.rules import RULES
 
@@ -25,6 +25,13 @@ def test_vmx_campaigns_find_nothing(kind):
     outcome = vmx.run(kind, 5000, 1, lambda cases, failures: None)
     assert outcome.failures == []
     assert outcome.cases >= 5000
+
+
+@pytest.mark.parametrize("campaign", [images, devices])
+def test_damaged_images_and_hostile_ports_find_nothing(campaign):
+    outcome = campaign.run(5000, 1, lambda cases, failures: None)
+    assert outcome.failures == []
+    assert outcome.cases == 5000
 
 
 def test_hostile_guests_find_nothing():

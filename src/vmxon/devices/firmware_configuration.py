@@ -24,8 +24,8 @@ FIRST_FILE, MOST_FILES = 0x20, 0x4000 - 0x20
 NAME_SIZE = 56
 DIRECTORY_ENTRY = struct.Struct(f">IHH{NAME_SIZE}s")
 DMA_ACCESS = struct.Struct(">IIQ")
-AT_ONCE = 1 << 20
-"""Bytes that are moved in one piece."""
+ZEROS = bytes(1 << 20)
+"""What is behind every entry: a guest may ask for 4 GiB of it by one instruction."""
 
 
 class Entry(IntEnum):
@@ -154,11 +154,11 @@ class FirmwareConfiguration(Device, span=12):
         self.memory.write(address, DmaControl.make(error=failed).to_bytes(4, "big"))
 
     def _move(self, place: int, length: int) -> None:
-        while length:
-            size = min(length, AT_ONCE)
-            self.memory.write(place, self.take(size))
-            place += size
-            length -= size
+        inside = min(length, max(0, len(self.entries.get(self.selector, b"")) - self.position))
+        self.memory.write(place, self.take(inside))
+        self.position += length - inside
+        for done in range(inside, length, len(ZEROS)):
+            self.memory.write(place + done, ZEROS[: length - done])
 
 
 def _swapped(value: int) -> int:
