@@ -64,6 +64,8 @@ class PcConfiguration:
     """What starts instead of a boot sector."""
     firmware: Firmware | bytes = Firmware.NONE
     """Bytes: the content of a ROM that ends at 4 GiB."""
+    video_rom: bytes = b""
+    """A VGA BIOS, which a ROM finds through the firmware configuration device."""
     boot_order: tuple[BootDevice, ...] = (BootDevice.DISK, BootDevice.CDROM)
     test_device: bool = False
     """QEMU's pc-testdev."""

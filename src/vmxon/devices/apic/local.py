@@ -28,6 +28,8 @@ FIRST_LVT = R.LVT_TIMER
 LVT = (R.LVT_TIMER, R.LVT_THERMAL, R.LVT_PERFORMANCE, R.LVT_LINT0, R.LVT_LINT1, R.LVT_ERROR)
 LVT_ENTRIES = len(LVT)
 PINS = (R.LVT_LINT0, R.LVT_LINT1)
+EXTINT_BITS, EXTINT = Lvt.masked.mask | Lvt.delivery.mask, Lvt.delivery.put(DeliveryMode.EXTINT)
+"""What makes an entry let the 8259 through."""
 VERSION = 0x14 | (LVT_ENTRIES - 1) << 16 | 1 << 24
 """An integrated APIC, with the number of the last LVT entry, which can suppress EOI broadcasts."""
 RESET_LVT = Lvt.masked.mask
@@ -160,8 +162,7 @@ class LocalApic(
         if self.mode == ApicMode.DISABLED or self.past_apic:
             return self.pins[0]
         return self.external_requests or any(
-            self._active(number) and not entry.masked and entry.delivery is DeliveryMode.EXTINT
-            for number, entry in enumerate(map(self._entry, PINS))
+            self.entries[register - FIRST_LVT] & EXTINT_BITS == EXTINT and self._active(pin) for pin, register in enumerate(PINS)
         )
 
     def update(self) -> None:
@@ -251,8 +252,7 @@ class LocalApic(
         self.update()
 
     def _active(self, pin: int) -> bool:
-        entry = self._entry(PINS[pin])
-        return self.pins[pin] != bool(entry.active_low)
+        return self.pins[pin] != bool(self.entries[PINS[pin] - FIRST_LVT] & Lvt.active_low.mask)
 
     def _sample(self, pin: int, *, rising: bool) -> None:
         register = PINS[pin]

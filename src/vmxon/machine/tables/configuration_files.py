@@ -48,6 +48,8 @@ def configuration_files(configuration: PcConfiguration) -> dict[str, bytes]:
     }
     if not configuration.graphics:
         files["etc/sercon-port"] = struct.pack("<Q", CONSOLE_PORT)
+    if configuration.video_rom:
+        files["vgaroms/vgabios.bin"] = configuration.video_rom
     if configuration.acpi:
         files |= loader_files(acpi_tables(Hardware.of(configuration)))
     return files
