@@ -93,7 +93,9 @@ def test_caches() -> None:
 def test_answers() -> None:
     leaves = cpuid_leaves(MAX)
     assert answer(leaves, 1, 99) == leaves[1, 0], "leaf 1 has no subleaves"
-    assert answer(leaves, 7, 1) == (0, 0, 0, 0)
+    assert answer(leaves, 7, 0)[0] == 1, "the highest subleaf"
+    assert answer(leaves, 7, 1) == (1 << 19 | 1 << 27, 0, 0, 0)
+    assert answer(leaves, 7, 2) == (0, 0, 0, 0)
     assert [answer(leaves, 11, n) for n in range(3)] == [(0, 1, 0x100, 0), (0, 1, 0x201, 0), (0, 0, 2, 0)], "one thread, one core"
     assert answer(leaves, 0x4000_0000, 0) == leaves[13, 0], "beyond the highest leaf"
     assert answer(leaves, EXTENDED + 0x100, 0) == leaves[13, 0]

@@ -341,7 +341,7 @@ def test_capability_msrs(bench):
         bench.state.gpr[1] = address
         bench.steps("rdmsr")
         assert bench.state.gpr[0] | bench.state.gpr[2] << 32 == value
-    bench.state.gpr[1] = 0x492
+    bench.state.gpr[1] = 0x494
     assert bench.vector_of("rdmsr") == Vector.GP
 
 

@@ -13,7 +13,7 @@ Leaves = dict[tuple[int, int], tuple[int, int, int, int]]
 
 EXTENDED = 0x8000_0000
 LEAVES_WITH_SUBLEAVES = frozenset({4, 7, 11, 13})
-COUNTERS, TOPOLOGY = 10, 11
+EXTENDED_FEATURES, COUNTERS, TOPOLOGY = 7, 10, 11
 STATE_COMPONENTS = 13
 XSAVE_HEADER_END = 512 + 64
 """The FXSAVE image and the header of XSAVE."""
@@ -145,6 +145,9 @@ def cpuid_leaves(model: Model, apic_id: int = 0) -> Leaves:
             leaves[TOPOLOGY, level] = (0, 1 if kind else 0, level | kind << 8, apic_id)
     for feature in model.features:
         _report(leaves, feature)
+    if (EXTENDED_FEATURES, 1) in leaves:
+        # EAX of subleaf 0 is the highest subleaf.
+        leaves[EXTENDED_FEATURES, 0] = (1, *leaves[EXTENDED_FEATURES, 0][1:])
     return leaves
 
 

@@ -95,10 +95,15 @@ class Feature(Enum):
 
     UINTR = 7, 0, Register.EDX, 5, "user interrupts"
     IBT = 7, 0, Register.EDX, 20, "indirect-branch tracking"
+    STIBP = 7, 0, Register.EDX, 27, "IA32_SPEC_CTRL.STIBP"
+    SSBD = 7, 0, Register.EDX, 31, "IA32_SPEC_CTRL.SSBD"
     SPEC_CTRL = 7, 0, Register.EDX, 26, "IA32_SPEC_CTRL and IA32_PRED_CMD"
     FLUSH_L1D = 7, 0, Register.EDX, 28, "IA32_FLUSH_CMD"
     ARCH_CAPABILITIES = 7, 0, Register.EDX, 29, "IA32_ARCH_CAPABILITIES"
     CORE_CAPABILITIES = 7, 0, Register.EDX, 30, "IA32_CORE_CAPABILITIES"
+
+    WRMSRNS = 7, 1, Register.EAX, 19, "WRMSRNS"
+    MSRLIST = 7, 1, Register.EAX, 27, "RDMSRLIST, WRMSRLIST and IA32_BARRIER"
 
     PERFMON = 10, 0, Register.EAX, 1, "architectural performance monitoring, version 2"
 

@@ -57,6 +57,11 @@ ALL_FEATURES = NEHALEM_FEATURES | {
         Feature.PKU,
         Feature.PKS,
         Feature.PERFMON,
+        Feature.WRMSRNS,
+        Feature.MSRLIST,
+        Feature.SPEC_CTRL,
+        Feature.STIBP,
+        Feature.SSBD,
     ),
     # The machine does not speculate; with this Linux leaves out page-table isolation.
     Feature.ARCH_CAPABILITIES,
@@ -115,6 +120,9 @@ VIRTUAL_APIC = frozenset(
 )
 """Secondary controls of APIC virtualization."""
 
+TERTIARY = frozenset({"ipi_virtualization", "enable_msr_list", "virtualize_spec_ctrl", "apic_timer_virtualization"})
+"""Tertiary controls."""
+
 OPTIONAL_DEFAULTS = frozenset(
     {
         "primary.cr3_load_exiting",
@@ -171,11 +179,13 @@ MAX = Model(
     vmx=VmxModel(
         REVISION,
         pin=SECOND_PIN | {"posted_interrupts"},
-        primary=SECOND_PRIMARY | {"use_tpr_shadow"},
+        primary=SECOND_PRIMARY | {"use_tpr_shadow", "activate_tertiary"},
         secondary=LAST_SECONDARY | VIRTUAL_APIC,
+        tertiary=TERTIARY,
         vm_functions=frozenset({"eptp_switching"}),
-        exit=SECOND_EXIT | {"load_pkrs", "load_perf_global_ctrl", "save_perf_global_ctl"},
-        entry=SECOND_ENTRY | {"load_pkrs", "load_perf_global_ctrl"},
+        exit=SECOND_EXIT | {"load_pkrs", "load_perf_global_ctrl", "save_perf_global_ctl", "activate_secondary"},
+        secondary_exit=frozenset({"load_spec_ctrl"}),
+        entry=SECOND_ENTRY | {"load_pkrs", "load_perf_global_ctrl", "load_spec_ctrl"},
         ept=SECOND_EPT | {"pages_1g", "accessed_dirty", "advanced_exit_information"},
         optional_defaults=OPTIONAL_DEFAULTS,
     ),

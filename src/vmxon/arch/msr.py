@@ -139,6 +139,9 @@ declare(
 )
 
 
+declare(0x2F, "IA32_BARRIER", storage=Storage.CONSTANT, rule=Rule.NEVER, feature=Feature.MSRLIST)
+
+
 # System calls and segment bases
 
 

@@ -20,7 +20,7 @@ from vmxon.microcode import attempt, i64, inline, load, microcode, store, u8, u3
 from vmxon.processor.breakpoints import code_breakpoints_met
 from vmxon.processor.counters import NEVER
 from vmxon.processor.debugger import begins_block, breakpoint_reached
-from vmxon.processor.events import record_event, service_events
+from vmxon.processor.events import NON_ROOT, record_event, service_events
 from vmxon.processor.exceptions import HARDWARE_EXCEPTION, general_protection
 from vmxon.processor.interrupts import deliver
 from vmxon.processor.memory import commit_stores
@@ -41,8 +41,8 @@ def dispatch(cpu: Cpu) -> u64:
         settle(cpu)
     while True:
         if cpu.request != HostRequest.NONE or (cpu.store_count != 0 and not commit_stores(cpu)):
-            if cpu.counter_deadline != NEVER:
-                # The budget of the next run does not know of the overflow.
+            if cpu.counter_deadline != NEVER or cpu.vmx_operation == NON_ROOT:
+                # The budget of the next run does not know of an overflow, or of the timers of a guest.
                 cpu.attention = u8(1)
             return u64(TO_PYTHON)
         if cpu.debugger_watch_met != 0:

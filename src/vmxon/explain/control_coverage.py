@@ -20,6 +20,7 @@ from vmxon.vmx.controls import VECTORS
 
 ALIASES = {"Entry": "Entry|EntryControl", "PrimaryProcessorBased": "PrimaryProcessorBased|Primary"}
 ALIASES["SecondaryProcessorBased"] = "SecondaryProcessorBased|Secondary"
+ALIASES["TertiaryProcessorBased"] = "TertiaryProcessorBased|Tertiary"
 """Names under which modules import a vector."""
 DESCRIPTIONS = frozenset({"controls.py", "field_support.py", "capabilities.py"})
 """Modules that list controls but do nothing by them; the rules of VM entry are on a page of their own."""

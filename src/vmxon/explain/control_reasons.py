@@ -6,14 +6,11 @@ TRACE = "no model has Intel Processor Trace"
 SMM = "there is no system-management mode"
 FRED = "no model has FRED"
 CET = "no model has CET"
-SPECULATION = "the machine does not speculate, so IA32_SPEC_CTRL does not exist"
 USER_INTERRUPTS = "no model has user interrupts"
 BRANCH_RECORDS = "no model has architectural last-branch records"
 BOUNDS = "no model has MPX"
-NO_TERTIARY = "none of its controls is offered"
 
 REASONS: dict[str, str] = {
-    "primary.activate_tertiary": NO_TERTIARY,
     "secondary.enable_encls_exiting": "no model has SGX",
     "secondary.enable_enclv_exiting": "no model has SGX",
     "secondary.conceal_from_pt": TRACE,
@@ -27,11 +24,7 @@ REASONS: dict[str, str] = {
     "tertiary.enable_hlat": "no model has HLAT",
     "tertiary.ept_paging_write": "no model has HLAT, which it goes with",
     "tertiary.guest_paging_verification": "no model has HLAT, which it goes with",
-    "tertiary.ipi_virtualization": "there is one processor",
     "tertiary.seam_guest_physical_width": "there is no SEAM",
-    "tertiary.enable_msr_list": "no model has RDMSRLIST and WRMSRLIST",
-    "tertiary.virtualize_spec_ctrl": SPECULATION,
-    "tertiary.apic_timer_virtualization": "no model has the tertiary controls",
     "tertiary.enable_pbndkb": "no model has PBNDKB",
     "tertiary.pebs_guest_physical": "no model has precise event-based sampling",
     "exit.clear_bndcfgs": BOUNDS,
@@ -40,10 +33,8 @@ REASONS: dict[str, str] = {
     "exit.clear_lbr_ctl": BRANCH_RECORDS,
     "exit.clear_uinv": USER_INTERRUPTS,
     "exit.load_cet_state": CET,
-    "exit.activate_secondary": NO_TERTIARY,
     "secondary_exit.save_fred": FRED,
     "secondary_exit.load_fred": FRED,
-    "secondary_exit.load_spec_ctrl": SPECULATION,
     "secondary_exit.prematurely_busy_shadow_stack": CET,
     "entry.entry_to_smm": SMM,
     "entry.deactivate_dual_monitor": SMM,
@@ -54,7 +45,6 @@ REASONS: dict[str, str] = {
     "entry.load_cet_state": CET,
     "entry.load_lbr_ctl": BRANCH_RECORDS,
     "entry.load_fred": FRED,
-    "entry.load_spec_ctrl": SPECULATION,
     "entry.allow_seam_telemetry": "there is no SEAM",
     "ept.walk_5": "no model has linear addresses of 57 bits, for which it is made",
     "ept.supervisor_shadow_stack": CET,
@@ -67,7 +57,7 @@ CHOICES: tuple[str, ...] = (
         " of EPT alone push out; a change of armed data breakpoints ends them all. `--tlb nothing` and `--tlb random` choose otherwise."
     ),
     "INVVPID and INVLPG end no mapping of EPT alone: after a change of EPT only INVEPT helps, with VPID and without.",
-    "VM exits save IA32_PKRS where the processor supports its load by VM entries, whatever the controls say.",
+    "VM exits save IA32_PKRS and IA32_SPEC_CTRL where the processor supports their load by VM entries, whatever the controls say.",
     (
         "VM-instruction error 6 is never reported: a VMCS that stays active over VMXOFF and VMXON keeps its launch state, and VMRESUME"
         " after a new VMPTRLD accepts it."

@@ -38,6 +38,7 @@ class ApicWires:
             HostRequest.MSR_WRITE: self.write_msr,
             HostRequest.ACKNOWLEDGE: self.acknowledge,
             HostRequest.COUNTER_OVERFLOW: self.apic.signal_counters,
+            HostRequest.NOTIFY: self.notify,
         }
 
     def reset(self) -> None:
@@ -114,6 +115,11 @@ class ApicWires:
             self.apic.set_mode(ApicMode(state.apic_mode))
         else:
             self.apic.follow_deadline()
+
+    def notify(self) -> None:
+        """HostRequest.NOTIFY: an interrupt to a physical destination; bits 15:8 of it in xAPIC mode."""
+        target = self.state.request_value
+        self.apic.send_fixed(self.state.request_address, target if self.apic.mode == ApicMode.X2APIC else target >> 8 & 0xFF)
 
     def acknowledge(self) -> None:
         """HostRequest.ACKNOWLEDGE: the vector of the interrupt."""

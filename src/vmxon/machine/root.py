@@ -39,6 +39,7 @@ from vmxon.vmx.controls import PinBased
 from vmxon.vmx.errors import InstructionError
 from vmxon.vmx.exit_reasons import ExitReasonWord
 from vmxon.vmx.fields import VmcsField
+from vmxon.vmx.preemption import expiry_tick
 from vmxon.vmx.state import Operation, field_offset
 
 PYTHON_RIP = 0xFFFF_8000_5079_0000
@@ -143,7 +144,7 @@ class RootProcessor(SystemInstructions):
                 value = self._load_outside(state.request_address, state.request_size)
                 state.memory_latch_address[count], state.memory_latch_value[count] = state.request_address, value
                 state.memory_latch_count = count + 1
-            case HostRequest.MSR_READ | HostRequest.MSR_WRITE | HostRequest.ACKNOWLEDGE | HostRequest.COUNTER_OVERFLOW:
+            case _ if request in self.apic.services:
                 self.apic.services[request]()
             case HostRequest.MEMORY_WRITE:
                 self._store_outside(state.request_address, state.request_size, state.request_value)
@@ -203,8 +204,9 @@ class RootProcessor(SystemInstructions):
         state = self.state
         deadline = self.clock.next_deadline()
         wake = [] if deadline is None else [self.pace.ticks_at(deadline) - self.processor.ticks]
-        if state.vmx_timer_deadline != NOWHERE:
-            wake.append(state.vmx_timer_deadline - self.time)
+        expiry = expiry_tick(state)
+        if expiry is not None:
+            wake.append(expiry - self.processor.ticks)
         if not wake:
             raise GuestStopped("the guest halted and nothing will wake it", where=self.place())
         state.idle_ticks += max(0, min(wake))

@@ -89,14 +89,24 @@ def intercept_msr(cpu: Cpu, index: u64, write: bool) -> None:
 
 
 @slot
+def need_msr_lists(cpu: Cpu, write: bool) -> None:
+    """RDMSRLIST or WRMSRLIST in a guest: #UD where it is not enabled, the exit of one without MSR bitmaps, or nothing."""
+
+
+@slot
+def intercept_msr_list(cpu: Cpu, index: u64, value: u64, write: bool) -> None:
+    """RDMSRLIST or WRMSRLIST (of `value`) has come to the MSR `index`: MSR bitmaps."""
+
+
+@slot
 def virtual_msr_read(cpu: Cpu, index: u64) -> bool:
-    """RDMSR that APIC virtualization answers: sets cpu.request_value and gives True."""
+    """RDMSR that VMX answers for a guest: sets cpu.request_value and gives True."""
     return False
 
 
 @slot
 def virtual_msr_write(cpu: Cpu, index: u64, value: u64) -> bool:
-    """WRMSR that APIC virtualization takes: True where it is done."""
+    """WRMSR that VMX takes from a guest: True where it is done."""
     return False
 
 

@@ -74,6 +74,8 @@ class HostRequest(IntEnum):
     """An unmasked x87 exception with CR0.NE = 0: FERR#."""
     COUNTER_OVERFLOW = 20
     """A performance-monitoring counter asks for its interrupt."""
+    NOTIFY = 21
+    """Send the vector request_address to the APIC request_value, for IPI virtualization."""
 
 
 GUEST_MAPPINGS = 128
@@ -243,6 +245,9 @@ class ProcessorState(ArchitecturalState):
     vmx_secondary = scalar(u64)
     """Secondary processor-based controls in force: 0 outside non-root operation or where they are not activated."""
     vmx_tertiary = scalar(u64)
+    """The same for the tertiary controls."""
+    vmx_guest_deadline = scalar(u64)
+    """TSC, before offset and scaling, at which the guest's own APIC timer expires; 0 while it does not run."""
     vmx_timer_deadline = scalar(u64)
     """TSC, before offset and scaling, at which the preemption timer expires; all ones while it does not run."""
     vmx_shutdown = scalar(u8)

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from typing import NoReturn
 
-from vmxon.arch.apic import VECTOR_REGISTERS, X2APIC_FIRST, X2APIC_LAST, ApicRegister
+from vmxon.arch.apic import VECTOR_REGISTERS, X2APIC_FIRST, ApicRegister
 from vmxon.microcode import fault, implements, microcode, u32, u64
 from vmxon.processor.exceptions import general_protection
 from vmxon.processor.paging import EXECUTE, READ, WALK, WRITE
-from vmxon.processor.slots import apic_access, virtual_msr_read, virtual_msr_write
+from vmxon.processor.slots import apic_access
 from vmxon.processor.state import FaultKind
 from vmxon.processor.state import ProcessorState as Cpu
 from vmxon.vmx.controls import SecondaryProcessorBased as Secondary
 from vmxon.vmx.ept_events import APIC_ACCESS
-from vmxon.vmx.exit import non_root
 from vmxon.vmx.exit_reasons import ExitReason
 from vmxon.vmx.fields import VmcsField
 from vmxon.vmx.physical import read_quad, write_physical
@@ -21,13 +20,15 @@ from vmxon.vmx.qualifications import ApicAccessQualification, ApicAccessType
 from vmxon.vmx.state import read_field
 from vmxon.vmx.virtual_apic import (
     delivers,
-    note_exit,
+    send_command,
     tpr_shadow,
     uses,
     virtualize_end,
     virtualize_priority,
     virtualize_self_interrupt,
 )
+from vmxon.vmx.virtual_events import note_exit
+from vmxon.vmx.virtual_ipi import RESERVED, virtualizes_ipis
 
 R = ApicRegister
 WIDEST = 4
@@ -83,6 +84,8 @@ def allowed(cpu: Cpu, offset: u64, write: bool) -> bool:
         return False
     elif write and delivers(cpu):
         registers = u64(DELIVERY_WRITES)
+    if write and virtualizes_ipis(cpu):
+        registers = registers | 1 << R.COMMAND
     return registers >> register & 1 != 0
 
 
@@ -97,10 +100,10 @@ def refuse(cpu: Cpu, offset: u64, access: u64) -> NoReturn:
 # x2APIC MSRs
 
 
-@implements(virtual_msr_read)
-def read_virtual_msr(cpu: Cpu, index: u64) -> bool:
+@microcode
+def read_apic_msr(cpu: Cpu, index: u64) -> bool:
     """RDMSR of 800H–8FFH under “virtualize x2APIC mode”: the TPR, and under register virtualization everything."""
-    if not non_root(cpu) or index < X2APIC_FIRST or index > X2APIC_LAST or not uses(cpu, Secondary.virtualize_x2apic_mode.mask):
+    if not uses(cpu, Secondary.virtualize_x2apic_mode.mask):
         return False
     register = index - X2APIC_FIRST
     if register != R.TASK_PRIORITY and not uses(cpu, Secondary.apic_register_virtualization.mask):
@@ -109,16 +112,23 @@ def read_virtual_msr(cpu: Cpu, index: u64) -> bool:
     return True
 
 
-@implements(virtual_msr_write)
-def write_virtual_msr(cpu: Cpu, index: u64, value: u64) -> bool:
-    """WRMSR of the TPR, and under “virtual-interrupt delivery” of EOI and self-IPI; #GP(0) for reserved bits."""
-    if not non_root(cpu) or not uses(cpu, Secondary.virtualize_x2apic_mode.mask):
+@microcode
+def write_apic_msr(cpu: Cpu, index: u64, value: u64) -> bool:
+    """WRMSR of the TPR, under “virtual-interrupt delivery” of EOI and self-IPI, under “IPI virtualization” of the ICR; #GP(0) for
+    reserved bits."""
+    if not uses(cpu, Secondary.virtualize_x2apic_mode.mask):
         return False
     if index == X2APIC_FIRST + R.TASK_PRIORITY:
         if value >> 8 != 0:
             general_protection(cpu, 0)
         store_msr(cpu, u64(R.TASK_PRIORITY), value)
         virtualize_priority(cpu)
+        return True
+    if index == X2APIC_FIRST + R.COMMAND and virtualizes_ipis(cpu):
+        if value & RESERVED != 0:
+            general_protection(cpu, 0)
+        store_msr(cpu, u64(R.COMMAND), value)
+        send_command(cpu, value & 0xFFFF_FFFF, value >> 32)
         return True
     if not delivers(cpu):
         return False

@@ -19,6 +19,7 @@ from vmxon.vmx.exit import fail_entry
 from vmxon.vmx.exit_reasons import ExitReason
 from vmxon.vmx.exit_save import ALL_ONES
 from vmxon.vmx.fields import VmcsField
+from vmxon.vmx.guest_timer import has_guest_timer
 from vmxon.vmx.intercept_events import pin
 from vmxon.vmx.intercepts import primary
 from vmxon.vmx.msr_area import load_msr_area
@@ -139,6 +140,8 @@ def start_guest(cpu: Cpu) -> None:
     cpu.vmx_timer_deadline = u64(ALL_ONES)
     if pin(cpu, PinBased.preemption_timer):
         start_timer(cpu, read_field(cpu, VmcsField.VMX_PREEMPTION_TIMER_VALUE))
+    if has_guest_timer(cpu):
+        cpu.vmx_guest_deadline = read_field(cpu, VmcsField.GUEST_DEADLINE)
     # The first PAUSE begins a loop (Vol. 3C §26.1.3): the last one is further away than any PLE_GAP.
     cpu.vmx_pause_last = read_tsc(cpu) - LONGEST_GAP
     event = read_field(cpu, VmcsField.VM_ENTRY_INTERRUPTION_INFORMATION)

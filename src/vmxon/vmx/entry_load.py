@@ -90,6 +90,8 @@ def load_guest_msrs(cpu: Cpu) -> None:
     cpu.sysenter_eip = read_field(cpu, VmcsField.GUEST_IA32_SYSENTER_EIP)
     if entry_control(cpu, Entry.load_perf_global_ctrl.mask):
         load_global_control(cpu, read_field(cpu, VmcsField.GUEST_IA32_PERF_GLOBAL_CTRL))
+    if entry_control(cpu, Entry.load_spec_ctrl.mask):
+        cpu.spec_ctrl = read_field(cpu, VmcsField.GUEST_IA32_SPEC_CTRL)
     if entry_control(cpu, Entry.load_pkrs.mask):
         cpu.pkrs = read_field(cpu, VmcsField.GUEST_IA32_PKRS)
     if entry_control(cpu, Entry.load_pat.mask):

@@ -13,7 +13,7 @@ from vmxon.processor.segmentation import refresh_mode, refresh_segments
 from vmxon.processor.state import FaultKind, Segment
 from vmxon.processor.state import ProcessorState as Cpu
 from vmxon.processor.tlb import drop_vpid
-from vmxon.vmx.controls import PinBased, PrimaryExit, SecondaryProcessorBased
+from vmxon.vmx.controls import PinBased, PrimaryExit, SecondaryExit, SecondaryProcessorBased
 from vmxon.vmx.exit_save import ALL_ONES, RSP, exit_control
 from vmxon.vmx.fields import VmcsField
 from vmxon.vmx.physical import read_quad
@@ -69,6 +69,7 @@ def leave_guest(cpu: Cpu) -> None:
     cpu.ept_pointer = u64(0)
     cpu.vpid = u64(0)
     cpu.vmx_timer_deadline = u64(ALL_ONES)
+    cpu.vmx_guest_deadline = u64(0)
     cpu.apic_access_page = u64(ALL_ONES)
     cpu.virtual_apic_interrupt = u8(0)
     cpu.vmx_monitor_trap = u8(0)
@@ -109,10 +110,19 @@ def load_host_msrs(cpu: Cpu, long_host: bool) -> None:
             cpu.efer = cpu.efer | Efer.lma.mask | Efer.lme.mask
     if exit_control(cpu, PrimaryExit.load_perf_global_ctrl.mask):
         load_global_control(cpu, read_field(cpu, VmcsField.HOST_IA32_PERF_GLOBAL_CTRL))
+    if exit_control(cpu, PrimaryExit.activate_secondary.mask):
+        load_secondary(cpu)
     if exit_control(cpu, PrimaryExit.load_pkrs.mask):
         cpu.pkrs = read_field(cpu, VmcsField.HOST_IA32_PKRS)
     if exit_control(cpu, PrimaryExit.load_pat.mask):
         cpu.pat = read_field(cpu, VmcsField.HOST_IA32_PAT)
+
+
+@microcode
+def load_secondary(cpu: Cpu) -> None:
+    """What the secondary VM-exit controls name: IA32_SPEC_CTRL."""
+    if read_field(cpu, VmcsField.SECONDARY_VM_EXIT_CONTROLS) & SecondaryExit.load_spec_ctrl.mask != 0:
+        cpu.spec_ctrl = read_field(cpu, VmcsField.HOST_IA32_SPEC_CTRL)
 
 
 @microcode

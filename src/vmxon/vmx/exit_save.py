@@ -8,7 +8,7 @@ from vmxon.microcode import inline, microcode, u64
 from vmxon.processor.flags import read_rflags
 from vmxon.processor.state import ProcessorState as Cpu
 from vmxon.processor.state import Segment
-from vmxon.vmx.controls import Entry, PinBased, PrimaryExit
+from vmxon.vmx.controls import Entry, PinBased, PrimaryExit, TertiaryProcessorBased
 from vmxon.vmx.fields import VmcsField
 from vmxon.vmx.preemption import timer_left
 from vmxon.vmx.rules.terms import CS, DS, ES, FS, GS, LDTR, SS, TR, Register
@@ -73,7 +73,7 @@ def save_guest_state(cpu: Cpu) -> None:
 
 @microcode
 def save_msrs(cpu: Cpu) -> None:
-    """SYSENTER MSRs always, IA32_PKRS where VM entry can load it; debug controls and what VM-exit controls name;
+    """SYSENTER MSRs always, IA32_SPEC_CTRL and IA32_PKRS where VM entry can load them; debug controls and what VM-exit controls name;
     “IA-32e mode guest” follows LMA."""
     write_field(cpu, VmcsField.GUEST_IA32_SYSENTER_CS, cpu.sysenter_cs)
     write_field(cpu, VmcsField.GUEST_IA32_SYSENTER_ESP, cpu.sysenter_esp)
@@ -81,6 +81,8 @@ def save_msrs(cpu: Cpu) -> None:
     if exit_control(cpu, PrimaryExit.save_debug_controls.mask):
         write_field(cpu, VmcsField.GUEST_DR7, cpu.dr[7])
         write_field(cpu, VmcsField.GUEST_IA32_DEBUGCTL, cpu.debugctl)
+    if may_be_one(cpu, Entry.load_spec_ctrl.mask):
+        write_field(cpu, VmcsField.GUEST_IA32_SPEC_CTRL, cpu.spec_ctrl)
     if may_be_one(cpu, Entry.load_pkrs.mask):
         write_field(cpu, VmcsField.GUEST_IA32_PKRS, cpu.pkrs)
     if exit_control(cpu, PrimaryExit.save_perf_global_ctl.mask):
@@ -109,7 +111,9 @@ def save_pdptes(cpu: Cpu) -> None:
 
 @microcode
 def save_timer(cpu: Cpu) -> None:
-    """What is left of the preemption timer, under “save VMX-preemption timer value”."""
+    """What is left of the preemption timer, under “save VMX-preemption timer value”; the guest's own deadline, where it has one."""
+    if cpu.vmx_tertiary & TertiaryProcessorBased.apic_timer_virtualization.mask != 0:
+        write_field(cpu, VmcsField.GUEST_DEADLINE, cpu.vmx_guest_deadline)
     active = read_field(cpu, VmcsField.PIN_BASED_VM_EXECUTION_CONTROLS) & PinBased.preemption_timer.mask != 0
     if active and exit_control(cpu, PrimaryExit.save_preemption_timer.mask):
         write_field(cpu, VmcsField.VMX_PREEMPTION_TIMER_VALUE, timer_left(cpu))

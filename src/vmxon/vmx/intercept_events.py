@@ -27,6 +27,7 @@ from vmxon.vmx.exit import HAS_CODE, KIND, VALID, nmi_unblocking, non_root, vm_e
 from vmxon.vmx.exit_reasons import ExitReason
 from vmxon.vmx.exit_save import exit_control
 from vmxon.vmx.fields import VmcsField
+from vmxon.vmx.guest_timer import guest_timer_event
 from vmxon.vmx.intercepts import primary
 from vmxon.vmx.preemption import expired
 from vmxon.vmx.state import read_field, write_field
@@ -169,6 +170,7 @@ def windows(cpu: Cpu) -> u64:
     elif cpu.event_stage == EventStage.BEFORE_NMI:
         taken = timer_expired(cpu) or nmi_window(cpu)
     else:
+        guest_timer_event(cpu)
         taken = acknowledged_exit(cpu) or interrupt_window(cpu) or virtual_interrupt(cpu)
     return u64(taken)
 

@@ -12,15 +12,18 @@ from vmxon.processor.slots import (
     intercept,
     intercept_extended_state,
     intercept_msr,
+    intercept_msr_list,
     intercept_port,
     intercept_task_switch,
     intercept_with_information,
     need_enabled,
+    need_msr_lists,
 )
 from vmxon.processor.state import ProcessorState as Cpu
 from vmxon.processor.time import read_tsc
 from vmxon.vmx.controls import PrimaryProcessorBased as Primary
 from vmxon.vmx.controls import SecondaryProcessorBased as Secondary
+from vmxon.vmx.controls import TertiaryProcessorBased as Tertiary
 from vmxon.vmx.exit import instruction_exit, non_root, vm_exit
 from vmxon.vmx.exit_reasons import ExitReason
 from vmxon.vmx.fields import VmcsField
@@ -174,6 +177,32 @@ def msr_intercept(cpu: Cpu, index: u64, write: bool) -> None:
     if non_root(cpu) and msr_exits(cpu, index, write):
         reason = u32(ExitReason.WRMSR) if write else u32(ExitReason.RDMSR)
         instruction_exit(cpu, reason, u64(0), u32(0))
+
+
+@implements(need_msr_lists)
+def msr_lists_enabled(cpu: Cpu, write: bool) -> None:
+    """“enable MSR-list instructions”, and “use MSR bitmaps”, without which they exit before they look at a list."""
+    if non_root(cpu):
+        if cpu.vmx_tertiary & Tertiary.enable_msr_list.mask == 0:
+            undefined_opcode(cpu)
+        if not primary(cpu, Primary.use_msr_bitmaps):
+            instruction_exit(cpu, list_reason(write), u64(0), u32(0))
+
+
+@implements(intercept_msr_list)
+def msr_list_intercept(cpu: Cpu, index: u64, value: u64, write: bool) -> None:
+    """The MSR of a list that the bitmaps do not let through: its address is the exit qualification, and what was to be written the
+    field MSR_DATA."""
+    if non_root(cpu) and msr_exits(cpu, index, write):
+        if write:
+            write_field(cpu, VmcsField.MSR_DATA, value)
+        instruction_exit(cpu, list_reason(write), index, u32(0))
+
+
+@inline
+def list_reason(write: bool) -> int:
+    """The exit reason, as u32."""
+    return u32(ExitReason.WRMSRLIST) if write else u32(ExitReason.RDMSRLIST)
 
 
 @microcode

@@ -46,10 +46,16 @@ def expired(cpu: Cpu) -> bool:
     """The timer has reached 0; where it has not, the budget now ends there at the latest."""
     if cpu.vmx_timer_deadline == STOPPED:
         return False
+    return reached(cpu, cpu.vmx_timer_deadline)
+
+
+@microcode
+def reached(cpu: Cpu, deadline: u64) -> bool:
+    """The TSC has reached `deadline`; where it has not, the budget now ends there at the latest."""
     now = read_tsc(cpu)
-    if now >= cpu.vmx_timer_deadline:
+    if now >= deadline:
         return True
-    distance = cpu.vmx_timer_deadline - now
+    distance = deadline - now
     if distance > FAR:
         distance = u64(FAR)
     # Rounded down, so that it never runs too far; what is left over is asked for again.
@@ -63,8 +69,11 @@ def expired(cpu: Cpu) -> bool:
 
 
 def expiry_tick(state: Cpu) -> int | None:
-    """The tick at which a running timer expires, for who skips idle time; None where it does not run."""
-    if state.vmx_operation != 2 or state.vmx_timer_deadline == STOPPED:
+    """The tick at which the first running timer of a guest expires, for who skips idle time; None where none runs."""
+    if state.vmx_operation != 2:
         return None
-    counts = state.vmx_timer_deadline - state.tsc_adjust
+    deadline = min(state.vmx_timer_deadline, state.vmx_guest_deadline or STOPPED)
+    if deadline == STOPPED:
+        return None
+    counts = deadline - state.tsc_adjust
     return -(-(max(0, counts) << MULTIPLIER_FRACTION) // state.tsc_multiplier)

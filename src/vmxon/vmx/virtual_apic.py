@@ -21,6 +21,8 @@ from vmxon.vmx.exit_reasons import ExitReason
 from vmxon.vmx.fields import VmcsField
 from vmxon.vmx.physical import read_physical, write_physical
 from vmxon.vmx.state import read_field, write_field
+from vmxon.vmx.virtual_events import note_exit
+from vmxon.vmx.virtual_ipi import is_virtualized, virtualize_ipi, virtualizes_ipis
 
 R = ApicRegister
 CLASS = 0xF0
@@ -116,14 +118,6 @@ def set_status(cpu: Cpu, request: u64, service: u64) -> None:
 
 
 @microcode
-def note_exit(cpu: Cpu, reason: u32, qualification: u64) -> None:
-    """A trap-like VM exit is due."""
-    cpu.virtual_apic_exit = u16(reason)
-    cpu.virtual_apic_qualification = u16(qualification)
-    cpu.attention = u8(1)
-
-
-@microcode
 def update_priority(cpu: Cpu) -> None:
     """PPR virtualization (Vol. 3C §30.1.3 “PPR Virtualization”)."""
     task, service = read_virtual(cpu, u64(R.TASK_PRIORITY)) & 0xFF, serviced(cpu)
@@ -179,10 +173,16 @@ def virtualize_end(cpu: Cpu) -> None:
 @microcode
 def virtualize_self_interrupt(cpu: Cpu, vector: u64) -> None:
     """Self-IPI virtualization (Vol. 3C §30.1.5 “Self-IPI Virtualization”)."""
+    post_virtual(cpu, vector)
+    evaluate(cpu)
+
+
+@microcode
+def post_virtual(cpu: Cpu, vector: u64) -> None:
+    """Request a virtual interrupt."""
     set_vector(cpu, u64(R.REQUESTS), vector)
     if vector > requested(cpu):
         set_status(cpu, vector, serviced(cpu))
-    evaluate(cpu)
 
 
 @microcode
@@ -197,17 +197,21 @@ def emulate_write(cpu: Cpu, offset: u64) -> None:
     elif offset == R.END_OF_INTERRUPT << 4 and delivers(cpu):
         write_virtual(cpu, register, u64(0))
         virtualize_end(cpu)
-    elif offset == R.COMMAND << 4 and delivers(cpu) and sends_to_itself(cpu):
-        virtualize_self_interrupt(cpu, read_virtual(cpu, register) & 0xFF)
+    elif offset == R.COMMAND << 4:
+        send_command(cpu, read_virtual(cpu, register), read_virtual(cpu, u64(R.COMMAND_HIGH)) >> 24)
     else:
         note_exit(cpu, u32(ExitReason.APIC_WRITE), offset)
 
 
 @microcode
-def sends_to_itself(cpu: Cpu) -> bool:
-    """VICR_LO holds a fixed self-IPI with a legal vector, and nothing reserved."""
-    command = read_virtual(cpu, u64(R.COMMAND))
-    return command & NOT_SELF_FIXED == SELF_FIXED and command & CLASS != 0
+def send_command(cpu: Cpu, command: u64, target: u64) -> None:
+    """The low half of the virtual ICR was written: a self-IPI, an IPI to the virtual APIC `target`, or an APIC-write VM exit."""
+    if delivers(cpu) and command & NOT_SELF_FIXED == SELF_FIXED and command & CLASS != 0:
+        virtualize_self_interrupt(cpu, command & 0xFF)
+    elif virtualizes_ipis(cpu) and is_virtualized(command):
+        virtualize_ipi(cpu, command & 0xFF, target)
+    else:
+        note_exit(cpu, u32(ExitReason.APIC_WRITE), u64(R.COMMAND << 4))
 
 
 # At instruction boundaries.

@@ -12,7 +12,7 @@ from vmxon.hypervisor.operation.bring_up import allow_vmxon, detect, enter_vmx_o
 from vmxon.hypervisor.operation.vmcs import CONTROLS, adjusted
 from vmxon.machine.processor import Processor
 from vmxon.machine.root import RootProcessor, bare_processor
-from vmxon.vmx.controls import PrimaryProcessorBased
+from vmxon.vmx.controls import PrimaryExit
 from vmxon.vmx.state import Operation
 
 MEMORY = 4 << 20
@@ -64,5 +64,5 @@ def test_controls_are_those_wanted_and_those_that_must_be_one(root: RootProcesso
         must = getattr(capability, "value", 0) & 0xFFFF_FFFF
         assert value == wanted | must
         assert plain != exact or layout.__name__ == "SecondaryProcessorBased"
-    with pytest.raises(ConfigurationError, match="the processor model 'max' has no “activate tertiary controls”"):
-        adjusted(root, 0x48E, PrimaryProcessorBased, 1 << 17)
+    with pytest.raises(ConfigurationError, match="the processor model 'max' has no “clear IA32_RTIT_CTL”"):
+        adjusted(root, 0x48F, PrimaryExit, 1 << 25)

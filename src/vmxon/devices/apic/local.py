@@ -313,6 +313,13 @@ class LocalApic(
         if arrives:
             self._deliver(delivery, command.vector)
 
+    def send_fixed(self, vector: int, target: int) -> None:
+        """A fixed interrupt to a physical destination, without the ICR."""
+        if vector < LOWEST_VECTOR:
+            self.fail(ErrorStatus.send_vector.mask)
+        elif target in (0, ALL if self.mode == ApicMode.X2APIC else BROADCAST):
+            self.accept(vector)
+
     def _is_destination(self, target: int, *, logical: bool) -> bool:
         """A destination in the form that the ICR has in this mode names this processor (Vol. 3A §11.6.2 “Determining IPI Destination”)."""
         if self.mode == ApicMode.X2APIC:
