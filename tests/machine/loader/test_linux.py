@@ -56,6 +56,7 @@ def test_a_bzimage_gets_its_zero_page() -> None:
     page = memory[ZERO_PAGE : ZERO_PAGE + 4096]
     assert page[0x202:0x206] == b"HdrS"
     assert page[0x210] == 0xFF
+    assert (page[0x06], page[0x07], page[0x0E], page[0x0F], page[0x10]) == (3, 80, 25, 1, 16)
     assert page[0x211] & 1
     command, disk, size = (struct.unpack_from("<I", page, at)[0] for at in (0x228, 0x218, 0x21C))
     assert memory[command : command + 14] == b"console=ttyS0\0"

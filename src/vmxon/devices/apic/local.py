@@ -17,6 +17,7 @@ from vmxon.arch.apic import (
     Shorthand,
     SpuriousVector,
 )
+from vmxon.devices.apic.destination import Names
 from vmxon.devices.apic.message import BROADCAST, Message
 from vmxon.devices.apic.timer import DEADLINE, ApicTimer
 from vmxon.devices.apic.vectors import VectorSet
@@ -89,7 +90,7 @@ class LocalApic(
             R.VERSION: lambda: VERSION,
             R.TASK_PRIORITY: lambda: self.task_priority,
             R.PROCESSOR_PRIORITY: lambda: self.processor_priority,
-            R.LOGICAL_DESTINATION: lambda: self.logical_destination,
+            R.LOGICAL_DESTINATION: lambda: self.names.logical_destination,
             R.DESTINATION_FORMAT: lambda: self.format,
             R.SPURIOUS_VECTOR: lambda: self.spurious,
             R.ERROR_STATUS: lambda: self.status,
@@ -200,11 +201,7 @@ class LocalApic(
     # What arrives.
     def receive(self, message: Message) -> bool:
         """A message of an I/O APIC; False where it is for no processor, or for one that accepts none."""
-        everybody = message.destination == BROADCAST and not message.logical
-        destination = ALL if everybody else message.destination
-        if self.mode != ApicMode.X2APIC:
-            destination = destination << 24 & ALL
-        if self.mode == ApicMode.DISABLED or not self._is_destination(destination, logical=message.logical):
+        if self.mode == ApicMode.DISABLED or not self.names.receive(message):
             return False
         if message.delivery in (DeliveryMode.FIXED, DeliveryMode.LOWEST):
             return self.accept(message.vector, message.level)
@@ -307,7 +304,7 @@ class LocalApic(
         if delivery is DeliveryMode.INIT and command.level_triggered and not command.assert_level:
             return  # the INIT level de-assert only synchronizes arbitration IDs
         if shorthand is Shorthand.NONE:
-            arrives = self._is_destination(command.destination, logical=bool(command.logical))
+            arrives = self.names.include(command.destination, logical=bool(command.logical))
         else:
             arrives = shorthand is not Shorthand.OTHERS and delivery is DeliveryMode.FIXED
         if arrives:
@@ -320,25 +317,10 @@ class LocalApic(
         elif target in (0, ALL if self.mode == ApicMode.X2APIC else BROADCAST):
             self.accept(vector)
 
-    def _is_destination(self, target: int, *, logical: bool) -> bool:
-        """A destination in the form that the ICR has in this mode names this processor (Vol. 3A §11.6.2 “Determining IPI Destination”)."""
-        if self.mode == ApicMode.X2APIC:
-            if target == ALL or not logical:
-                return target in (ALL, 0)
-            own = self.logical_destination
-            return target >> 16 == own >> 16 and bool(target & own & 0xFFFF)
-        target >>= 24
-        if not logical:
-            return target in (BROADCAST, 0)
-        own = self.logical >> 24
-        if self.format >> 28 == 0xF:
-            return bool(target & own)
-        return target >> 4 in (own >> 4, 0xF) and bool(target & own & 0xF)
-
     @property
-    def logical_destination(self) -> int:
-        """LDR; in x2APIC mode it follows from the ID, 0: cluster 0, first member."""
-        return 1 if self.mode == ApicMode.X2APIC else self.logical
+    def names(self) -> Names:
+        """What it answers to."""
+        return Names(self.mode, self.logical, self.format)
 
     # Registers.
     def _entry(self, register: ApicRegister) -> Lvt:

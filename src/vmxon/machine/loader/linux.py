@@ -23,6 +23,8 @@ KERNEL = 0x10_0000
 LOADED_HIGH = 1
 OTHER_LOADER = 0xFF
 NORMAL_VIDEO = 0xFFFF
+SCREEN = struct.pack("<BBHHBBBxHHBBH", 0, 0, 0, 0, 3, 80, 0, 0, 0, 25, 1, 16)
+"""“screen_info” for text mode 3 of a VGA: 80 columns, 25 lines, characters of 16 dots; by it Linux knows that there is a screen."""
 PAGE = 4096
 
 NOTE, PVH_ENTRY = 4, 18
@@ -59,7 +61,7 @@ def load_bzimage(
     size = max(len(kernel), needed if version >= 0x020A else 0)
     if KERNEL + size > memory_size:
         raise ImageError(f"needs {KERNEL + size:#x} bytes of memory, not {memory_size:#x}", where=name, advice="give a larger --memory")
-    page = bytearray(PAGE)
+    page = bytearray(SCREEN.ljust(PAGE, b"\0"))
     end = min(MAGIC_AT + image[0x201], 0x290)
     page[SETUP_HEADER:end] = image[SETUP_HEADER:end]
     struct.pack_into("<Q", page, ACPI_ROOT_POINTER, root_pointer)
