@@ -358,9 +358,9 @@ exit_details:                           # by basic exit reason
     .byte 0x42, 0x42, SHOW_LENGTH, 0x47, 0x42, 0x47, 0x47, 0x47         # 16
     .byte 0x42, 0x47, 0x42, 0x47, 0x43, 0x43, 0x43, 0x42                # 24
     .byte 0x42, SHOW_QUALIFICATION, SHOW_QUALIFICATION, 0, 0x43, 0, 0, 0x42 # 32
-    .byte 0x42, 0, 0, 0, SHOW_QUALIFICATION, 0, 0x47, 0x47              # 40
+    .byte 0x42, 0, 0, 0, SHOW_QUALIFICATION, SHOW_QUALIFICATION, 0x47, 0x47              # 40
     .byte SHOW_QUALIFICATION | SHOW_PHYSICAL, SHOW_PHYSICAL, 0x47, 0x42, 0, 0x47, 0x42, 0x42 # 48
-    .byte 0, 0x46, 0x47, 0x42, 0, 0x46, 0, 0                            # 56
+    .byte SHOW_QUALIFICATION, 0x46, 0x47, 0x42, 0, 0x46, 0, 0                            # 56
     .byte 0, 0, 0, 0, 0, 0                                              # 64
 .balign 8
 pointer: .quad 0

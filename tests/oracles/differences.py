@@ -24,6 +24,23 @@ PENDING_DEBUG = "Vol. 3C §27.3.1.5 “Checks on Guest Non-Register State”: BS
 WALK_WRITES = "Vol. 3C §29.3.3.2 “EPT Violations”: updates of accessed and dirty flags by the guest's page walk are data writes"
 REAL_MODE = "Vol. 3C §28.2.2 “Information for VM Exits Due to Vectored Events”: no exception has an error code in real-address mode"
 
+WHOLE_REGISTER = "Vol. 3C §30.5 “Virtualizing MSR-Based APIC Accesses”: WRMSR stores EDX:EAX, 64 bits, in the virtual-APIC page"
+
+RESUME_FLAG = "Vol. 3C §28.3.3 “Saving RIP, RSP, RFLAGS, and SSP”: RF as the exception would push it, and a fault pushes 1"
+POPS = "Vol. 2A “IRET/IRETD/IRETQ—Interrupt Return”, operation: RIP is popped first"
+LOG_NEEDED = "Vol. 3C §29.3.6 “Page-Modification Logging”: the index is examined where a flag has to be set"
+INDEX = "Vol. 3C §26.5.7.2 “Virtualization-Exception Information”: the EPTP index that VMWRITE has set"
+NOT_THERE = "\n  exit 30, qualification {0:x}, physical 8001{1:02x}, linear 8001{1:02x}, at 5\n   interruptibility: 0"
+NOT_MAPPED = "\n  exit 0, qualification 7fff00{1:02x}, interruption 8000{0:02x}0e 0, at 5\n   interruptibility: 0"
+
+
+def _fault_on_stack(vectoring: str, state: int, flags: int) -> str:
+    return f"\n  exit 0, qualification 7fff00f8, interruption 80000b0e 2, vectoring {vectoring}, at 0\n   state: {state} {flags:x}"
+
+
+def _virtualization(qualification: str, place: str, index: int) -> str:
+    return f"\n 14 30 ffffffff {qualification} {place} {place} {index}\n  exit 12, length 3, at 8a"
+
 
 def _in_real_mode(vector: str, place: int) -> Difference:
     first = "\n  exit 0, qualification 0, interruption "
@@ -113,6 +130,50 @@ DIFFERENCES: dict[str, dict[str, Difference]] = {
         ),
         **_interrupts(acknowledged=True),
         **_interrupts(acknowledged=False),
+    },
+    "delivery": {
+        **{
+            f"stack not mapped, #PF exits: {event}": Difference(
+                _fault_on_stack(vectoring, state, flags), _fault_on_stack(vectoring, state, 0x10000 | flags), RESUME_FLAG
+            )
+            for event, vectoring, state, flags in (
+                ("INT n", "80000441", 0, 2),
+                ("an injected NMI", "80000202", 8, 2),
+                ("an injected interrupt", "80000041", 0, 0x202),
+                ("an injected #GP", "80000b0d 50", 0, 2),
+            )
+        },
+        **{
+            f"IRET from a page that is not {where}, {pins}, blocking {blocking}": Difference(
+                exit_at.format(unblocked[blocking], 0x10), exit_at.format(unblocked[blocking], 0), POPS
+            )
+            for where, exit_at, unblocked in (
+                ("there", NOT_THERE, {8: 0x1181, 0: 0x181}),
+                ("mapped", NOT_MAPPED, {8: 0x1B, 0: 0x0B}),
+            )
+            for pins in ("virtual NMIs", "no NMI exiting")
+            for blocking in (8, 0)
+        },
+        "log: a read when full": Difference("\n  exit 3e, at 0\n   index: 8000", "\n  exit 12, length 3, at 7\n   index: 8000", LOG_NEEDED),
+        "log: an event's frame when full": Difference(
+            "\n  exit 3e, at 0\n   index: ffff", "\n  exit 3e, vectoring 80000441, at 5\n   index: ffff", LOG_NEEDED
+        ),
+        **{
+            f"#VE: {access}": Difference(_virtualization(qualification, place, 0), _virtualization(qualification, place, 5), INDEX)
+            for access, qualification, place in (
+                ("a write", "1aa", "800123"),
+                ("a read", "181", "800123"),
+                ("a fetch", "19c", "800200"),
+            )
+        },
+    },
+    "virtual_apic": {
+        "wrmsr of 0x80b, 0x0, delivery": Difference(
+            "\n 0 ffffffff\n  exit 12, length 3, at 2c", "\n 0 0\n  exit 12, length 3, at 2c", WHOLE_REGISTER
+        ),
+        "wrmsr of 0x83f, 0x61, delivery": Difference(
+            "\n 0 ffffffff\n  exit 12, length 3, at 2c", "\n 61 0\n  exit 12, length 3, at 2c", WHOLE_REGISTER
+        ),
     },
     "advanced": {
         "vmlaunch of a shadow VMCS": Difference(

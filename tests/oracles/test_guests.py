@@ -21,6 +21,8 @@ GUESTS = (
     "protected",
     "transitions",
     "advanced",
+    "virtual_apic",
+    "delivery",
     "nested",
 )
 

@@ -251,7 +251,7 @@ def test_page_fault_during_an_interrupt_keeps_cr2() -> None:
     bench.engine.write_physical(0xA000 + 36, (0x7000_0000).to_bytes(8, "little"))
     interrupt(bench)
     assert run(bench, "nop", 3) == fault(PF, None)
-    assert bench.state.cr2 == 0x7000_0000 - 40
+    assert bench.state.cr2 == 0x7000_0000 - 8
 
 
 def test_shutdown_is_reported_again() -> None:

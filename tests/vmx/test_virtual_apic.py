@@ -105,7 +105,7 @@ def test_threshold_at_entry():
         ("mov eax, 0x51000\njmp rax", (PAGE,), 0x2000),
         ("mov esp, 0x51088\npush rax", (PAGE,), 0x1080),
         ("mov esp, 0x51ffc\nmov rax, [rsp]", (PAGE,), 0x0FFC),
-        ("mov esp, 0x51100\nint3", (PAGE,), 0x30D8),
+        ("mov esp, 0x51100\nint3", (PAGE,), 0x30F8),
     ],
 )
 def test_accesses(code, controls, qualification):

@@ -119,3 +119,10 @@ def test_eptp_switching_sets_the_index(bench):
     functions = {"VM_FUNCTION_CONTROLS": 1, "EPTP_LIST_ADDRESS": 0x1F0000}
     assert bench.run_ve(code, SecondaryProcessorBased.enable_vm_functions, **functions) == R.HLT
     assert (bench.area[5], bench[F.EPTP_INDEX]) == (3, 3)
+
+
+def test_eptp_switching_sets_the_index_without_the_control_too(bench):
+    bench.engine.write_physical(0x1F0000, struct.pack("<2Q", 0, EPTP))
+    functions = {"VM_FUNCTION_CONTROLS": 1, "EPTP_LIST_ADDRESS": 0x1F0000, "EPTP_INDEX": 9}
+    assert bench.run("mov ecx, 1\nxor eax, eax\nvmfunc\nvmcall", SecondaryProcessorBased.enable_vm_functions, **functions) == R.VMCALL
+    assert bench[F.EPTP_INDEX] == 1

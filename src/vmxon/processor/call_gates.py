@@ -106,7 +106,7 @@ def call_through_gate(cpu: Cpu, selector: u64, gate: u64) -> None:
 @microcode
 def call_same(cpu: Cpu, kind: IntType, code: u64, descriptor: u64, offset: u64) -> None:
     """Push CS:EIP on the present stack."""
-    frame = stack_frame(cpu, u64(2 * kind.bytes))
+    frame = stack_frame(cpu, kind, u64(2 * kind.bytes))
     check_target(cpu, descriptor, offset)
     accessed = accessed_pointer(cpu, code, descriptor)
     write_return(cpu, kind, frame)
@@ -171,7 +171,7 @@ def call_wide(cpu: Cpu, code: u64, descriptor: u64, offset: u64, inner: bool) ->
     bottom = top - size
     if not canonical(cpu, bottom) or not canonical(cpu, top - 1):
         stack_fault(cpu, 0)
-    frame = frame_pointer(cpu, bottom, size, level != 3)
+    frame = frame_pointer(cpu, u64, bottom, size, level != 3)
     check_target(cpu, descriptor, offset)
     accessed = accessed_pointer(cpu, code, descriptor)
     write_return(cpu, u64, frame)

@@ -6,7 +6,7 @@ from vmxon.arch.exceptions import Vector
 from vmxon.arch.segments import AccessRights, Descriptor, SegmentType, SystemType
 from vmxon.microcode import inline, load, microcode, store, u8, u16, u32, u64
 from vmxon.processor.exceptions import general_protection, not_present, raise_with_code, stack_fault
-from vmxon.processor.memory import readable_system, writable_system
+from vmxon.processor.memory import modifiable_system, readable_system
 from vmxon.processor.segmentation import (
     ALL_ONES,
     UNUSABLE,
@@ -146,7 +146,7 @@ def read_wide_half(cpu: Cpu, selector: u64, vector: u32) -> u64:
 @microcode
 def type_pointer(cpu: Cpu, selector: u64) -> u64:
     """Host pointer for writing byte 5 (type, S, DPL, P) of a descriptor that was read before."""
-    return writable_system(cpu, locate_descriptor(cpu, selector, u64(8)) + 5, 1)
+    return modifiable_system(cpu, locate_descriptor(cpu, selector, u64(8)) + 5, 1)
 
 
 @microcode

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from vmxon.arch.exceptions import Vector
 from vmxon.arch.segments import AccessRights, Descriptor
-from vmxon.microcode import load, microcode, u16, u32, u64
+from vmxon.microcode import IntType, load, microcode, u16, u32, u64
 from vmxon.processor.descriptors import (
     PRESENT,
     descriptor_base,
@@ -67,12 +67,12 @@ def check_inner_stack(cpu: Cpu, selector: u64, level: u64) -> u64:
 
 
 @microcode
-def inner_stack_frame(cpu: Cpu, selector: u64, descriptor: u64, top: u64, size: u64) -> u64:
+def inner_stack_frame(cpu: Cpu, kind: IntType, selector: u64, descriptor: u64, top: u64, size: u64) -> u64:
     """Host pointer of `size` bytes below `top` on the new stack; #SS(SS) where they do not fit."""
     offset = inner_stack_offset(descriptor, top - size)
     if not holds(descriptor, offset, size):
         stack_fault(cpu, selector_code(cpu, selector))
-    return frame_pointer(cpu, u64(u32(descriptor_base(descriptor) + offset)), size, True)
+    return frame_pointer(cpu, kind, u64(u32(descriptor_base(descriptor) + offset)), size, True)
 
 
 @microcode
@@ -102,16 +102,25 @@ def set_wide_inner_stack(cpu: Cpu, level: u64) -> None:
 
 
 @microcode
-def stack_frame(cpu: Cpu, size: u64) -> u64:
-    """Host pointer of `size` bytes below the top of the present stack; #SS(0), with EXT while an event is delivered."""
+def stack_frame(cpu: Cpu, kind: IntType, size: u64) -> u64:
+    """Host pointer of `size` bytes, words of type `kind`, below the top of the stack; #SS(0), with EXT while an event is delivered."""
     offset = stack_offset(cpu, cpu.gpr[RSP] - size)
-    return frame_pointer(cpu, segment_linear(cpu, u64(Segment.SS), offset, size, True), size, cpu.cpl != 3)
+    return frame_pointer(cpu, kind, segment_linear(cpu, u64(Segment.SS), offset, size, True), size, cpu.cpl != 3)
 
 
 @microcode
-def frame_pointer(cpu: Cpu, linear: u64, size: u64, supervisor: bool) -> u64:
-    """Host pointer for writing a frame of one of the sizes that gates and far calls push."""
-    pointer = u64(0)
+def frame_pointer(cpu: Cpu, kind: IntType, linear: u64, size: u64, supervisor: bool) -> u64:
+    """Host pointer for writing a frame of one of the sizes that gates and far calls push.
+
+    Words are pushed from the top down, so the uppermost, or in the page below the first that lies there, is the one that faults.
+    """
+    word = linear + (size - kind.bytes)
+    pointer = writable_system(cpu, word, kind.bytes) if supervisor else writable(cpu, word, kind.bytes)
+    if (word ^ linear) >> 12 != 0:
+        top = word >> 12
+        while word >> 12 == top:
+            word -= kind.bytes
+        pointer = writable_system(cpu, word, kind.bytes) if supervisor else writable(cpu, word, kind.bytes)
     for candidate in (4, 6, 8, 10, 12, 16, 18, 20, 24, 32, 36, 40, 48):
         if size == candidate:
             pointer = writable_system(cpu, linear, candidate) if supervisor else writable(cpu, linear, candidate)

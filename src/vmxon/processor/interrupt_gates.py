@@ -115,7 +115,7 @@ def transfer_real(cpu: Cpu) -> None:
     if place + 3 > u64(cpu.idt_limit):
         general_protection(cpu, entry_code(cpu))
     entry = load(u32, readable_system(cpu, cpu.idt_base + place, 4))
-    frame = stack_frame(cpu, u64(6))
+    frame = stack_frame(cpu, u16, u64(6))
     if entry & 0xFFFF > cpu.segments[Segment.CS].limit:
         general_protection(cpu, u32(event_is_external(cpu)))
     store(u16, frame, u16(return_address(cpu)))
@@ -187,7 +187,7 @@ def check_handler_offset(cpu: Cpu, descriptor: u64, offset: u64) -> None:
 def enter_same_level(cpu: Cpu, kind: IntType, selector: u64, descriptor: u64, offset: u64, flags: u64) -> None:
     """Push flags, CS, EIP and the error code on the present stack; load CS at the same CPL."""
     size = u64(kind.bytes * 3) + u64(cpu.delivering_has_error) * kind.bytes
-    frame = stack_frame(cpu, size)
+    frame = stack_frame(cpu, kind, size)
     check_handler_offset(cpu, descriptor, offset)
     accessed = accessed_pointer(cpu, selector, descriptor)
     write_return(cpu, kind, frame, flags)
@@ -204,7 +204,7 @@ def enter_inner_handler(cpu: Cpu, kind: IntType, selector: u64, descriptor: u64,
     stack_descriptor = check_inner_stack(cpu, stack, level)
     size = u64(kind.bytes * 9) if virtual else u64(kind.bytes * 5)
     size += u64(cpu.delivering_has_error) * kind.bytes
-    frame = inner_stack_frame(cpu, stack, stack_descriptor, top, size)
+    frame = inner_stack_frame(cpu, kind, stack, stack_descriptor, top, size)
     check_handler_offset(cpu, descriptor, offset)
     code_accessed = accessed_pointer(cpu, selector, descriptor)
     stack_accessed = accessed_pointer(cpu, stack, stack_descriptor)

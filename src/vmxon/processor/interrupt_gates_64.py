@@ -60,7 +60,7 @@ def transfer_long(cpu: Cpu) -> None:
         stack_fault(cpu, u32(event_is_external(cpu)))
     if not canonical(cpu, target):
         general_protection(cpu, u32(event_is_external(cpu)))
-    frame = frame_pointer(cpu, top - size, size, level != 3)
+    frame = frame_pointer(cpu, u64, top - size, size, level != 3)
     accessed = accessed_pointer(cpu, selector, descriptor)
     write_frame(cpu, frame)
     cpu.gpr[RSP] = top - size

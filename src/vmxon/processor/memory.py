@@ -69,6 +69,12 @@ def readable_system(cpu: Cpu, linear: int, size: int) -> int:
 @inline
 def writable_system(cpu: Cpu, linear: int, size: int) -> int:
     """The same as `writable`, as an implicit supervisor access."""
+    return through_tlb(cpu, linear, size, WRITE, cpu.tag_system, Segment.DS)
+
+
+@inline
+def modifiable_system(cpu: Cpu, linear: int, size: int) -> int:
+    """The same as `modifiable`, as an implicit supervisor access."""
     return through_tlb(cpu, linear, size, MODIFY, cpu.tag_system, Segment.DS)
 
 

@@ -227,8 +227,8 @@ def return_to_linked_task(cpu: Cpu, return_rip: u64, flags: u64) -> None:
 def push_task_error(cpu: Cpu) -> None:
     """The error code of an exception that a task gate delivered, on the new task's stack."""
     if cpu.segments[Segment.TR].rights & WIDE_TSS != 0:
-        store(u32, stack_frame(cpu, u64(4)), cpu.delivering_error)
+        store(u32, stack_frame(cpu, u32, u64(4)), cpu.delivering_error)
         set_stack_pointer(cpu, cpu.gpr[RSP] - 4)
     else:
-        store(u16, stack_frame(cpu, u64(2)), u16(cpu.delivering_error))
+        store(u16, stack_frame(cpu, u16, u64(2)), u16(cpu.delivering_error))
         set_stack_pointer(cpu, cpu.gpr[RSP] - 2)

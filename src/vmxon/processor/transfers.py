@@ -57,7 +57,7 @@ def jump_far(cpu: Cpu, selector: u64, offset: u64) -> None:
 def call_far(cpu: Cpu, kind: IntType, selector: u64, offset: u64) -> None:
     """CALL selector:offset with operands of type `kind` (Vol. 2A “CALL—Call Procedure”)."""
     if not protected(cpu):
-        frame = stack_frame(cpu, u64(2 * kind.bytes))
+        frame = stack_frame(cpu, kind, u64(2 * kind.bytes))
         if offset > u64(cpu.segments[Segment.CS].limit):
             general_protection(cpu, 0)
         push_return(cpu, kind, frame)
@@ -67,7 +67,7 @@ def call_far(cpu: Cpu, kind: IntType, selector: u64, offset: u64) -> None:
     rights = descriptor_rights(descriptor)
     if is_code(rights):
         check_code_target(cpu, selector, descriptor)
-        frame = stack_frame(cpu, u64(2 * kind.bytes))
+        frame = stack_frame(cpu, kind, u64(2 * kind.bytes))
         check_target(cpu, descriptor, offset)
         accessed = accessed_pointer(cpu, selector, descriptor)
         push_return(cpu, kind, frame)

@@ -78,7 +78,7 @@ def is_redirected(cpu: Cpu, vector: u64) -> bool:
 def enter_8086_handler(cpu: Cpu, vector: u64) -> None:
     """Through the program's own vector table at linear address 0, as on an 8086."""
     entry = load(u32, readable(cpu, vector * 4, 4))
-    frame = stack_frame(cpu, u64(6))
+    frame = stack_frame(cpu, u16, u64(6))
     own = cpu.rflags_other & IOPL == IOPL
     if entry & 0xFFFF > cpu.segments[Segment.CS].limit:
         general_protection(cpu, 0)

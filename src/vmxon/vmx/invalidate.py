@@ -22,7 +22,7 @@ from vmxon.vmx.exit import instruction_exit, non_root
 from vmxon.vmx.exit_reasons import ExitReason
 from vmxon.vmx.fields import VmcsField
 from vmxon.vmx.instruction_information import InvalidationInformation
-from vmxon.vmx.instructions import require_operation, require_privilege
+from vmxon.vmx.instructions import SECONDARY_CAPABILITIES, require_operation, require_privilege
 from vmxon.vmx.operands import memory_information, register_number
 from vmxon.vmx.physical import read_quad
 from vmxon.vmx.results import fail, succeed
@@ -184,7 +184,7 @@ def eptp_switched(cpu: Cpu) -> bool:
     if not eptp_valid(machine_view(cpu), eptp):
         return False
     write_field(cpu, VmcsField.EPTP, eptp)
-    if cpu.vmx_secondary & SecondaryProcessorBased.ept_violation_ve.mask != 0:
+    if cpu.vmx_capability[SECONDARY_CAPABILITIES] >> 32 & SecondaryProcessorBased.ept_violation_ve.mask != 0:
         write_field(cpu, VmcsField.EPTP_INDEX, index)
     cpu.ept_pointer = eptp
     select_space(cpu)
