@@ -1,5 +1,6 @@
 """The bare machine as a whole: how it is configured, what RESET does, how a run ends, what answers outside memory."""
 
+import struct
 from collections.abc import Callable
 
 import pytest
@@ -9,6 +10,7 @@ from vmxon.devices.bus import Device, reads, writes
 from vmxon.errors import ConfigurationError, TripleFault
 from vmxon.machine.configuration import DebugExitPorts, PcConfiguration
 from vmxon.machine.loader.image import BootImage, MemoryWrite
+from vmxon.machine.loader.information import CONVENTIONAL_END
 from vmxon.machine.pc import End, Limits, Pc
 
 ENTRY = 0x10000
@@ -164,3 +166,12 @@ def test_the_test_device_drives_the_wires(number: int) -> None:
     run(pc)
     assert pc.apic.apic.requests.highest == 0x55
     assert [line.level for line in pc.board.lines].index(True) in (0, number)
+
+
+def test_a_kernel_that_no_firmware_starts_finds_the_data_area_and_the_services() -> None:
+    pc = Pc(PcConfiguration(memory_size=8 << 20))
+    read = pc.processor.engine.read_physical
+    assert int.from_bytes(read(0x40E, 2), "little") << 4 == CONVENTIONAL_END
+    assert int.from_bytes(read(0x413, 2), "little") << 10 == CONVENTIONAL_END
+    offset, segment = struct.unpack("<HH", read(4 * 0x15, 4))
+    assert read(segment * 16 + offset, 16) != bytes(16)

@@ -1,4 +1,4 @@
-"""Debian's cloud kernel and Busybox: installed, or unpacked in the folder that the environment variable VMXON_DEBIAN names."""
+"""Debian's cloud kernel, Busybox, Xen and Memtest86+: installed, or unpacked in the folder that VMXON_DEBIAN of the environment names."""
 
 from __future__ import annotations
 
@@ -52,6 +52,19 @@ def find_debian(cache: Path) -> Debian:
     if busybox is None:
         raise PackageMissing("no static busybox (package busybox-static)")
     return Debian(kernels[-1], unpacked(kernels[-1], cache), root / "lib/modules" / release, busybox)
+
+
+def boot_file(pattern: str, package: str) -> Path:
+    """The newest file of `package` in Debian's boot folder.
+
+    Raises:
+        PackageMissing: there is none.
+    """
+    root = Path(os.environ.get("VMXON_DEBIAN", "/"))
+    found = sorted(root.glob(f"boot/{pattern}"))
+    if not found:
+        raise PackageMissing(f"no boot/{pattern} below {root} (package {package}; VMXON_DEBIAN names its folder)")
+    return found[-1]
 
 
 def is_static(path: Path) -> bool:

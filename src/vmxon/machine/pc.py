@@ -89,7 +89,7 @@ class Pc:
         self.apic = ApicWires(self.processor, board.clock, self.pace.time_of, board.pic.acknowledge, board.io_apic.end)
         self.board.pic.output.connect(lambda level: self.apic.apic.set_pin(0, level))
         self.bios: Bios | None = None
-        """Our firmware, once something has started through it."""
+        """Our firmware, where no other is in ROM."""
         self.interactive = False
         """Somebody may type: idle time passes at the pace of the wall clock."""
         self.attended = False
@@ -119,9 +119,11 @@ class Pc:
             self.load(configuration.kernel)
 
     def _initialize(self) -> None:
-        """What a BIOS does for a kernel that none starts: the timer runs, the 8259 is let through. Ours starts itself."""
+        """What a BIOS leaves to a kernel that none starts: its services, the timer, the 8259 let through. Ours starts itself."""
         if self.configuration.rom:
             return
+        # Xen, started by multiboot, takes the end of conventional memory from the data area and asks INT 15h for the map.
+        self._our_bios().power_on()
         self.board.program()
         if self.configuration.acpi:
             self._place_tables()
@@ -131,13 +133,17 @@ class Pc:
 
     def _start_firmware(self, program: RealStart | None) -> None:
         """Our own, from its reset vector on, to a program in memory or to a boot sector."""
+        self._our_bios().program = program
+        enter_real(self.state, SEGMENT, RESET_VECTOR)
+        self.processor.refresh()
+
+    def _our_bios(self) -> Bios:
+        """Our firmware with its code in the F segment."""
         if self.bios is None:
             self.bios = Bios(self.board, self.memory)
             self.bios.connect(self.board.bus)
-        self.bios.program = program
         self.bios.place_code()
-        enter_real(self.state, SEGMENT, RESET_VECTOR)
-        self.processor.refresh()
+        return self.bios
 
     def reset(self) -> None:
         """RESET of processor and devices; memory keeps its content, and the kernel is loaded again."""

@@ -1,5 +1,7 @@
 """Multiboot: header, memory map, command line, modules, placement; and one line for each way to be wrong."""
 
+import gzip
+import re
 import struct
 from pathlib import Path
 
@@ -158,3 +160,19 @@ def test_a_file_larger_than_memory(tmp_path: Path) -> None:
 def test_a_file_that_vanished(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match="gone: no such file or directory"):
         load_files(tmp_path / "gone", MEMORY)
+
+
+def test_a_kernel_packed_by_gzip(tmp_path: Path) -> None:
+    packed = gzip.compress(KERNEL)
+    (tmp_path / "kernel.gz").write_bytes(packed)
+    image = load_files(tmp_path / "kernel.gz", MEMORY)
+    (tmp_path / "kernel").write_bytes(KERNEL)
+    assert memory_of(image)[0x10_0000:0x10_2000] == memory_of(load_files(tmp_path / "kernel", MEMORY))[0x10_0000:0x10_2000]
+    for data, message in (
+        (packed[:40], "ends inside what gzip packed; the file is truncated"),
+        (packed[:20] + b"\xff" * 20 + packed[40:], "is packed by gzip, and damaged: "),
+        (gzip.compress(bytes(MEMORY + 1)), "unpacks to more bytes than the guest's memory (0x800000); give a larger --memory"),
+    ):
+        (tmp_path / "bad.gz").write_bytes(data)
+        with pytest.raises(ImageError, match=re.escape(message)):
+            load_files(tmp_path / "bad.gz", MEMORY)

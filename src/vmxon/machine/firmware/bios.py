@@ -82,7 +82,7 @@ class Bios(Device, span=1):
             0x19: self.boot.bootstrap,
             0x1A: self.clock.serve,
             0x70: self.clock.chip_interrupt,
-            rom.POWER_ON: self._power_on,
+            rom.POWER_ON: lambda call: self.power_on(),
         }
 
     def connect(self, ports: PortSpace) -> None:
@@ -102,8 +102,8 @@ class Bios(Device, span=1):
             service(call)
             self.memory.write(frame, call.to_bytes())
 
-    def _power_on(self, _: Call) -> None:
-        """What a power-on self test leaves behind."""
+    def power_on(self) -> None:
+        """What a power-on self test leaves behind: vectors, data areas, devices that are ready."""
         memory, ports = self.memory, self.board.bus
         for port, value in PIC_PROGRAM:
             ports.write(port, 1, value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,6 +10,8 @@ from vmxon.errors import ImageError
 from vmxon.machine.loader.image import BootImage, Module
 from vmxon.machine.loader.linux import is_bzimage, load_bzimage, load_pvh, pvh_entry
 from vmxon.machine.loader.multiboot import load_multiboot
+
+GZIP = b"\x1f\x8b"
 
 
 def read_file(path: Path, largest: int) -> bytes:
@@ -27,17 +30,39 @@ def read_file(path: Path, largest: int) -> bytes:
     return data
 
 
+def unpacked(data: bytes, name: str, largest: int) -> bytes:
+    """What gzip packed, as GRUB unpacks kernels; other data as it is.
+
+    Raises:
+        ImageError: it is damaged, or has more than `largest` bytes.
+    """
+    if not data.startswith(GZIP):
+        return data
+    packed = zlib.decompressobj(zlib.MAX_WBITS | 16)
+    try:
+        plain = packed.decompress(data, largest + 1)
+    except zlib.error as error:
+        raise ImageError(f"is packed by gzip, and damaged: {error}", where=name) from None
+    if len(plain) > largest:
+        raise ImageError(f"unpacks to more bytes than the guest's memory ({largest:#x})", where=name, advice="give a larger --memory")
+    if not packed.eof:
+        raise ImageError("ends inside what gzip packed", where=name, advice="the file is truncated")
+    return plain
+
+
 def load_files(
     kernel: Path, memory_size: int, command_line: str = "", modules: Sequence[tuple[Path, str]] = (), root_pointer: int = 0
 ) -> BootImage:
     """Read and lay out a kernel and its modules, each with its string: multiboot, Linux's bzImage, or a program with a PVH note.
+
+    The kernel may be packed by gzip.
 
     `root_pointer` is where the ACPI root pointer will be; 0 lets the kernel search.
 
     Raises:
         ImageError: a file is not what it should be, or memory is too small.
     """
-    image = read_file(kernel, memory_size)
+    image = unpacked(read_file(kernel, memory_size), str(kernel), memory_size)
     read = [Module(str(path), read_file(path, memory_size), line) for path, line in modules]
     if is_bzimage(image):
         return load_bzimage(image, str(kernel), memory_size, command_line, read, root_pointer)
