@@ -4,6 +4,7 @@ import struct
 
 import pytest
 
+from vmxon.errors import ConfigurationError
 from vmxon.hypervisor.memory.arch_memory import LARGE, ArchMemory, Mapping
 from vmxon.hypervisor.memory.guest_memory import GuestMemory
 from vmxon.hypervisor.memory.page_manager import PAGE, PageManager
@@ -89,3 +90,8 @@ def test_nothing_outside_the_guests_memory_is_reachable(root: RootProcessor, pag
     assert memory.read((2 << 20) - 2, 4) == b"ab\xff\xff"
     assert root.read(memory.base + memory.size, 2) != b"cd"
     assert memory.read(1 << 40, 3) == b"\xff\xff\xff"
+
+
+def test_a_guest_ends_below_the_hole(root: RootProcessor, pages: PageManager) -> None:
+    with pytest.raises(ConfigurationError, match="a guest with 0xc0001000 bytes of memory, expected at most 0xc0000000"):
+        GuestMemory(root, pages, 0xC000_1000)

@@ -4,15 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from vmxon.engine.memory_layout import HOLE
+from vmxon.errors import ConfigurationError
 from vmxon.hypervisor.memory.arch_memory import LARGE, ArchMemory
 from vmxon.hypervisor.memory.page_manager import PAGE, PageManager
 from vmxon.machine.root import RootProcessor
 
 
 class GuestMemory:
-    """Guest-physical 0 to `size`; what lies above is an empty bus, where reads give ones and writes are lost."""
+    """Guest-physical 0 to `size`; what lies above is an empty bus, where reads give ones and writes are lost.
+
+    Raises:
+        ConfigurationError: it would reach into the hole below 4 GiB, or the machine has too little memory left.
+    """
 
     def __init__(self, root: RootProcessor, pages: PageManager, size: int) -> None:
+        if size > HOLE:
+            raise ConfigurationError(f"a guest with {size:#x} bytes of memory", expected=f"at most {HOLE:#x}")
         self.root, self.size = root, size
         self.base = pages.allocate(size // PAGE, align=LARGE // PAGE)
         self.address_space = ArchMemory(root, pages)
