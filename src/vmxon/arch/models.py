@@ -120,7 +120,12 @@ VIRTUAL_APIC = frozenset(
 )
 """Secondary controls of APIC virtualization."""
 
-TERTIARY = frozenset({"ipi_virtualization", "enable_msr_list", "virtualize_spec_ctrl", "apic_timer_virtualization"})
+TERTIARY = frozenset(
+    {
+        *("ipi_virtualization", "enable_msr_list", "virtualize_spec_ctrl", "apic_timer_virtualization"),
+        *("enable_hlat", "ept_paging_write", "guest_paging_verification"),
+    }
+)
 """Tertiary controls."""
 
 OPTIONAL_DEFAULTS = frozenset(
@@ -186,7 +191,7 @@ MAX = Model(
         exit=SECOND_EXIT | {"load_pkrs", "load_perf_global_ctrl", "save_perf_global_ctl", "activate_secondary"},
         secondary_exit=frozenset({"load_spec_ctrl"}),
         entry=SECOND_ENTRY | {"load_pkrs", "load_perf_global_ctrl", "load_spec_ctrl"},
-        ept=SECOND_EPT | {"pages_1g", "accessed_dirty", "advanced_exit_information"},
+        ept=SECOND_EPT | {"pages_1g", "accessed_dirty", "advanced_exit_information", "walk_5", "hlat_prefix"},
         optional_defaults=OPTIONAL_DEFAULTS,
     ),
 )

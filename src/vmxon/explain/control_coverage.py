@@ -24,7 +24,7 @@ ALIASES["TertiaryProcessorBased"] = "TertiaryProcessorBased|Tertiary"
 """Names under which modules import a vector."""
 DESCRIPTIONS = frozenset({"controls.py", "field_support.py", "capabilities.py"})
 """Modules that list controls but do nothing by them; the rules of VM entry are on a page of their own."""
-BY_NUMBER = dict.fromkeys(
+BY_NUMBER = {"ept.hlat_prefix": "entry.py"} | dict.fromkeys(
     ("vm_functions.eptp_switching", "ept.invvpid_single", "ept.invvpid_all", "ept.invvpid_retaining_globals"), "invalidate.py"
 )
 """Controls whose bit a module finds by the number of a function or type rather than by name."""

@@ -21,9 +21,6 @@ REASONS: dict[str, str] = {
     "secondary.bus_lock_detection": "there is one processor and no bus lock to be seen",
     "secondary.instruction_timeout": "no instruction of the machine takes longer than one tick",
     "tertiary.loadiwkey_exiting": "no model has Key Locker",
-    "tertiary.enable_hlat": "no model has HLAT",
-    "tertiary.ept_paging_write": "no model has HLAT, which it goes with",
-    "tertiary.guest_paging_verification": "no model has HLAT, which it goes with",
     "tertiary.seam_guest_physical_width": "there is no SEAM",
     "tertiary.enable_pbndkb": "no model has PBNDKB",
     "tertiary.pebs_guest_physical": "no model has precise event-based sampling",
@@ -46,9 +43,7 @@ REASONS: dict[str, str] = {
     "entry.load_lbr_ctl": BRANCH_RECORDS,
     "entry.load_fred": FRED,
     "entry.allow_seam_telemetry": "there is no SEAM",
-    "ept.walk_5": "no model has linear addresses of 57 bits, for which it is made",
     "ept.supervisor_shadow_stack": CET,
-    "ept.hlat_prefix": "no model has HLAT",
 }
 
 CHOICES: tuple[str, ...] = (
@@ -69,6 +64,11 @@ CHOICES: tuple[str, ...] = (
     (
         "The load of PDPTEs by MOV to a control register is a read for EPT, whatever EPTP says of accessed and dirty flags; a violation"
         " reports no linear address."
+    ),
+    "HLAT paging sets accessed and dirty flags as ordinary paging does; a reserved bit of an entry goes before its restart bit.",
+    (
+        "Paging-write access is that of the last EPT entry alone, and guest-paging verification asks for its bit 58 whether or not"
+        " “EPT paging-write control” is 1."
     ),
     "In shutdown, external interrupts stay pending; NMIs, INIT and the preemption timer end it or exit.",
 )

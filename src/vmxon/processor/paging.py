@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vmxon.microcode import inline, load, microcode, store, u32, u64
+from vmxon.microcode import inline, load, microcode, store, u8, u32, u64
 from vmxon.processor.code_pages import invalidate_code
 from vmxon.processor.exceptions import general_protection, page_fault
 from vmxon.processor.memory_map import NOWHERE, TO_READ, TO_WRITE, place
@@ -14,6 +14,10 @@ from vmxon.processor.tlb_pages import GLOBAL, PGE
 
 READ, WRITE, EXECUTE = 1, 2, 4
 """Kinds of access, and permissions in the low bits of what a walk gives."""
+HLAT_FAULT = 1 << 7
+"""Error-code bit: HLAT paging has no translation."""
+RESTART = 1 << 11
+"""In an entry of HLAT paging: ordinary paging translates the address."""
 WALK = 8
 """The access is to a paging structure (second stage only)."""
 LARGE_2M, LARGE_1G = 8, 16
@@ -73,6 +77,13 @@ def fault_code(cpu: Cpu, access: int, space: int) -> int:
     return code
 
 
+@inline
+def hlat_translates(cpu: Cpu, linear: int) -> bool:
+    """The hypervisor's own tables translate the address (Vol. 3A §4.5.1 “Ordinary Paging and HLAT Paging”)."""
+    every = cpu.hlat_prefix == 0
+    return cpu.hlat_pointer != 0 and (every or ~linear >> (u64(64) - cpu.hlat_prefix) == 0)
+
+
 @microcode
 def walk(cpu: Cpu, linear: u64, access: u64, space: u64) -> u64:
     """Translate for one kind of access by one class (tlb.USER, …).
@@ -80,11 +91,16 @@ def walk(cpu: Cpu, linear: u64, access: u64, space: u64) -> u64:
     Gives the guest-physical page | LARGE_ marks | the permissions that need no further look: WRITE only where the dirty bit is
     set already. Raises #PF, or faults with SECOND_STAGE.
     """
+    cpu.paging_unverified = u8(0)
     if cpu.cr0 & CR0_PG == 0:
         return linear & FRAME | (READ | WRITE | EXECUTE | USER_LINEAR | WRITABLE_LINEAR)
     if cpu.cr4 & CR4_PAE == 0:
         return walk_32(cpu, linear, access, space)
     table = cpu.cr3 & FRAME
+    hlat = u32(0)
+    if cpu.long_mode != 0 and hlat_translates(cpu, linear):
+        table = cpu.hlat_pointer & FRAME
+        hlat = u32(HLAT_FAULT)
     shift = u64(39)
     rights = u64(WRITABLE | USER_PAGE)
     forbidden = cpu.physical_reserved
@@ -104,11 +120,18 @@ def walk(cpu: Cpu, linear: u64, access: u64, space: u64) -> u64:
         address = table + (linear >> shift & 511) * 8
         entry = read_entry(cpu, address, linear)
         if entry & PRESENT == 0:
-            page_fault(cpu, linear, fault_code(cpu, access, space))
+            page_fault(cpu, linear, fault_code(cpu, access, space) | hlat)
         large = entry & LARGE != 0 and shift != 12
         no_such_page = shift == 39 or shift == 30 and cpu.gigabyte_pages == 0
         if entry & forbidden != 0 or large and (no_such_page or entry & ((u64(1) << shift) - 1) & 0x3FFF_E000 != 0):
-            page_fault(cpu, linear, fault_code(cpu, access, space) | 9)
+            page_fault(cpu, linear, fault_code(cpu, access, space) | hlat | 9)
+        if hlat != 0 and entry & RESTART != 0:
+            hlat = u32(0)
+            table = cpu.cr3 & FRAME
+            shift = u64(39)
+            rights = u64(WRITABLE | USER_PAGE)
+            blocked = u64(0)
+            continue
         rights = rights & entry
         blocked = blocked | entry & NO_EXECUTE
         if shift == 12 or large:

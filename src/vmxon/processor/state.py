@@ -246,6 +246,12 @@ class ProcessorState(ArchitecturalState):
     """Secondary processor-based controls in force: 0 outside non-root operation or where they are not activated."""
     vmx_tertiary = scalar(u64)
     """The same for the tertiary controls."""
+    hlat_pointer = scalar(u64)
+    """HLATP | 1 of a guest under “enable HLAT”; 0 otherwise."""
+    hlat_prefix = scalar(u64)
+    """How many bits from the top are 1 in linear addresses that HLAT paging translates; 0 for every address."""
+    paging_unverified = scalar(u8)
+    """1 where the page walk used a paging structure without EPT's paging-write access."""
     vmx_guest_deadline = scalar(u64)
     """TSC, before offset and scaling, at which the guest's own APIC timer expires; 0 while it does not run."""
     vmx_timer_deadline = scalar(u64)

@@ -23,6 +23,8 @@ from vmxon.vmx.controls import (
 )
 from vmxon.vmx.field_support import supported_fields
 
+LARGEST_PREFIX = 52
+"""The largest HLAT prefix size: what is left of an address behind it is a 4-KiB page."""
 CR0_FIXED0 = Cr0.pe.mask | Cr0.ne.mask | Cr0.pg.mask
 """Bits of CR0 that must be 1 in VMX operation; “unrestricted guest” frees a guest from PE and PG."""
 
@@ -104,7 +106,9 @@ def capability_msrs(model: Model) -> dict[int, int]:
     if "activate_secondary" in vmx.primary:
         msrs[0x48B] = int(allowed_settings(SecondaryProcessorBased, controls(SecondaryProcessorBased, vmx.secondary)))
     if vmx.secondary & {"enable_ept", "enable_vpid"}:
-        msrs[0x48C] = controls(EptVpidCapabilities, vmx.ept)
+        msrs[0x48C] = controls(EptVpidCapabilities, vmx.ept - {"hlat_prefix"})
+        if "hlat_prefix" in vmx.ept:
+            msrs[0x48C] |= EptVpidCapabilities.hlat_prefix.put(LARGEST_PREFIX)
     if "enable_vm_functions" in vmx.secondary:
         msrs[0x491] = controls(VmFunctions, vmx.vm_functions)
     if "activate_tertiary" in vmx.primary:

@@ -10,7 +10,7 @@ from vmxon.processor.state import FaultKind, HostRequest
 from vmxon.processor.state import ProcessorState as Cpu
 from vmxon.processor.time import read_tsc, ticks
 from vmxon.vmx.check import failure_qualification, first_broken_in
-from vmxon.vmx.controls import PinBased, SecondaryProcessorBased
+from vmxon.vmx.controls import PinBased, SecondaryProcessorBased, TertiaryProcessorBased
 from vmxon.vmx.controls import PrimaryProcessorBased as Primary
 from vmxon.vmx.entry_load import load_guest_state
 from vmxon.vmx.errors import InstructionError
@@ -30,6 +30,7 @@ from vmxon.vmx.state import NOTIFY_FAILURES, NOTIFY_SWITCHES, Operation, VmcsCac
 
 MOV_SS_BLOCKING, NMI_BLOCKING = 2, 8
 LONGEST_GAP = 1 << 32
+LONGEST_PREFIX = 63
 CLEAR, LAUNCHED = 0, 1
 """Launch states."""
 
@@ -118,6 +119,10 @@ def take_controls(cpu: Cpu) -> None:
     cpu.vmx_tertiary = u64(0)
     if primary(cpu, Primary.activate_tertiary):
         cpu.vmx_tertiary = read_field(cpu, VmcsField.TERTIARY_PROCESSOR_BASED_VM_EXECUTION_CONTROLS)
+    cpu.hlat_pointer = u64(0)
+    if cpu.vmx_tertiary & TertiaryProcessorBased.enable_hlat.mask != 0:
+        cpu.hlat_pointer = read_field(cpu, VmcsField.HLATP) | 1
+        cpu.hlat_prefix = read_field(cpu, VmcsField.HLAT_PREFIX_SIZE) & LONGEST_PREFIX
     cpu.vpid = u64(0)
     if cpu.vmx_secondary & SecondaryProcessorBased.enable_vpid.mask != 0:
         cpu.vpid = read_field(cpu, VmcsField.VPID)

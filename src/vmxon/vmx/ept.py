@@ -27,14 +27,19 @@ from vmxon.vmx.ept_events import (
     mode_based,
     violate,
 )
+from vmxon.vmx.guest_paging import PAGING_WRITE, guest_paging_marks, paging_writes, verified
 from vmxon.vmx.page_log import log_full, log_page
 from vmxon.vmx.physical import read_quad, write_physical
+from vmxon.vmx.qualifications import EptViolationQualification as Violation
 from vmxon.vmx.sub_pages import sub_page_writable
 
 FRAME = EptTableEntry.table.mask
 RESERVED_TYPES = 1 << 2 | 1 << 3 | 1 << 7
 """Memory types that no leaf may have, as a set."""
-TOP_SHIFT = 39
+TOP_SHIFT, TOP_SHIFT_5 = 39, 48
+"""Lowest address bit that the top table of four and of five levels translates."""
+FIVE_LEVELS = 4
+"""EPTP's walk length of five levels."""
 NOT_CONVERTIBLE = EptPage.suppress_ve.mask
 
 
@@ -48,24 +53,27 @@ def ept_walk(cpu: Cpu, physical: u64, access: u64) -> u64:
         wanted = wanted | READ | WRITE
     if holds_mapping(cpu, physical):
         held = cpu.guest_mappings[place_of(physical)]
-        if needed(cpu, access, wanted) & ~held == 0:
-            return held & ~u64(USER_EXECUTE)
+        missing = needed(cpu, access, wanted) & ~held
+        if (missing == 0 or missing == WRITE and paging_writes(cpu, access, held)) and verified(cpu, access, held):
+            return held & (FRAME | ACCESSES)
     full = flags and log_full(cpu)
     unmarked = False
     present = present_bits(cpu)
     table = cpu.ept_pointer & FRAME
     shift = u64(TOP_SHIFT)
+    if cpu.ept_pointer >> EptPointer.walk_length.low & 7 == FIVE_LEVELS:
+        shift = u64(TOP_SHIFT_5)
     allowed = u64(ACCESSES | USER_EXECUTE)
     place = u64(0)
     entry = u64(0)
-    if physical >> 48 != 0:
+    if shift == TOP_SHIFT and physical >> 48 != 0:
         violate(cpu, physical, access, wanted, u64(0), u64(NOT_CONVERTIBLE))
     while True:
         place = table + (physical >> shift & 511) * 8
         entry = read_quad(cpu, place)
         if entry & present == 0:
             violate(cpu, physical, access, wanted, u64(0), entry)
-        leaf = shift == 12 or (entry & EptPage.page_size.mask != 0 and shift != TOP_SHIFT)
+        leaf = shift == 12 or (entry & EptPage.page_size.mask != 0 and shift < TOP_SHIFT)
         if misconfigured(cpu, entry, shift, leaf):
             misconfigure(cpu, physical)
         allowed = allowed & entry
@@ -78,9 +86,13 @@ def ept_walk(cpu: Cpu, physical: u64, access: u64) -> u64:
                 write_physical(cpu, u64, place, entry | EptEntry.accessed.mask)
         table = entry & FRAME
         shift -= 9
+    marks = guest_paging_marks(cpu, entry)
     refused = needed(cpu, access, wanted) & ~allowed
-    if refused != 0 and not (refused == WRITE and sub_page_writes(cpu, physical, access, entry, shift)):
-        violate(cpu, physical, access, wanted, allowed, entry)
+    if refused != 0:
+        if refused != WRITE or not (paging_writes(cpu, access, marks) or sub_page_writes(cpu, physical, access, entry, shift)):
+            violate(cpu, physical, access, wanted, allowed, entry)
+    if not verified(cpu, access, marks):
+        violate(cpu, physical, access, wanted | Violation.paging_verification.mask, allowed, entry)
     if flags:
         marked = entry | EptEntry.accessed.mask
         if wanted & WRITE != 0:
@@ -94,9 +106,10 @@ def ept_walk(cpu: Cpu, physical: u64, access: u64) -> u64:
         if marked & EptPage.dirty.mask == 0:
             # A later write must come here again, to set the dirty flag.
             allowed = allowed & ~u64(WRITE)
+            marks = marks & ~u64(PAGING_WRITE)
     offset = (u64(1) << shift) - 1
     page = (entry & FRAME & ~offset) | (physical & offset & ~u64(0xFFF))
-    hold_mapping(cpu, physical, page | allowed & (ACCESSES | USER_EXECUTE))
+    hold_mapping(cpu, physical, page | allowed & (ACCESSES | USER_EXECUTE) | marks)
     return page | allowed & ACCESSES
 
 
@@ -141,7 +154,7 @@ def misconfigured(cpu: Cpu, entry: u64, shift: u64, leaf: bool) -> bool:
         return True
     if not leaf:
         reserved = u64(MUST_BE_ZERO[EptTableEntry])
-        if shift == TOP_SHIFT:
+        if shift >= TOP_SHIFT:
             reserved = reserved | EptPage.page_size.mask
         return entry & reserved != 0
     if shift == 30 and (capabilities & EptVpidCapabilities.pages_1g.mask == 0 or entry & MUST_BE_ZERO[EptPage1G] != 0):

@@ -70,6 +70,7 @@ def leave_guest(cpu: Cpu) -> None:
     cpu.vpid = u64(0)
     cpu.vmx_timer_deadline = u64(ALL_ONES)
     cpu.vmx_guest_deadline = u64(0)
+    cpu.hlat_pointer = u64(0)
     cpu.apic_access_page = u64(ALL_ONES)
     cpu.virtual_apic_interrupt = u8(0)
     cpu.vmx_monitor_trap = u8(0)

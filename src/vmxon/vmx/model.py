@@ -36,7 +36,7 @@ def reset_vmx(state: ProcessorState, memory: Memory) -> None:
     state.second_stage = state.vpid = state.ept_pointer = 0
     state.vmx_secondary = state.vmx_tertiary = 0
     state.vmx_timer_deadline = STOPPED
-    state.vmx_guest_deadline = 0
+    state.vmx_guest_deadline = state.hlat_pointer = 0
     state.vmx_monitor_armed = state.vmx_monitor_trap = state.vmx_iret = 0
     state.vmx_abort = state.vmx_shutdown = state.vmx_broken_rule = 0
     for cache in active_vmcss(memory).values():
