@@ -36,6 +36,14 @@ def reads_string(offset: int) -> Callable[[Method], Method]:
     return _mark("read_string", offset, 0)
 
 
+def reads_ahead(offset: int) -> Callable[[Method], Method]:
+    """Mark the method `(size) -> bytes` that tells what the next reads of `size` bytes (2 or 4) at `offset` will give.
+
+    Only as far as a read does nothing but move on to the next; `read_string` of so many bytes then moves on.
+    """
+    return _mark("read_ahead", offset, 0)
+
+
 def writes_string(offset: int) -> Callable[[Method], Method]:
     """Mark the method `(size, data)` that takes writes of `size` bytes in a row (REP OUTS) at `offset`."""
     return _mark("write_string", offset, 0)
@@ -110,6 +118,7 @@ class Bus:
         self.unclaimed_writes: Counter[int] = Counter()
         self._readers: dict[int, dict[int, Reader]] = {size: {} for size in SIZES}
         self._writers: dict[int, dict[int, Writer]] = {size: {} for size in SIZES}
+        self._ahead_readers: dict[int, Callable[[int], bytes]] = {}
         self._string_readers: dict[int, Callable[[int, int], bytes]] = {}
         self._string_writers: dict[int, Callable[[int, bytes], None]] = {}
 
@@ -130,6 +139,8 @@ class Bus:
                     self._readers[size][base + offset] = method
                 case "write":
                     self._writers[size][base + offset] = method
+                case "read_ahead":
+                    self._ahead_readers[base + offset] = method
                 case "read_string":
                     self._string_readers[base + offset] = method
                 case "write_string":
@@ -209,6 +220,11 @@ class Bus:
             half = size // 2
             self.write(address, half, value)
             self.write(address + half & self.last, half, value >> half * 8)
+
+    def read_ahead(self, address: int, size: int) -> bytes:
+        """What the next reads of `size` bytes will give without any effect but to move on; empty where that is not known."""
+        reader = self._ahead_readers.get(address)
+        return b"" if reader is None or size == 1 else reader(size)
 
     def read_string(self, address: int, size: int, count: int) -> bytes:
         """`count` reads of `size` bytes each from `address`, one by one (REP INS); the caller bounds `count`."""

@@ -103,6 +103,7 @@ class Arena:
             ("records", PAGE),
             ("bounce", BOUNCE),
             ("python_code", PAGE),
+            ("port_stream", PAGE),
             ("cpuid", PAGE),
             ("vmx_memory", VMX_MEMORY_SIZE),
             ("tables", tables),

@@ -22,6 +22,7 @@ from vmxon.machine.loader import BootImage, RealStart
 from vmxon.machine.local_apic import ApicWires
 from vmxon.machine.memory_map import MemoryMap
 from vmxon.machine.modes import enter_flat_32, enter_long, enter_real
+from vmxon.machine.port_stream import PortStream
 from vmxon.machine.processor import Processor
 from vmxon.machine.shutdown import triple_fault
 from vmxon.machine.slice import LONGEST_SLICE, Slice
@@ -86,6 +87,7 @@ class Pc:
         self.memory = BiosMemory(engine.memory_size, engine.read_physical, engine.write_physical)
         """Physical memory for devices and the firmware."""
         self.board = board = Board(configuration, engine.memory, sinks, self.memory, self.memory_map)
+        self.stream = PortStream(engine, board.bus)
         self.apic = ApicWires(self.processor, board.clock, self.pace.time_of, board.pic.acknowledge, board.io_apic.end)
         self.board.pic.output.connect(lambda level: self.apic.apic.set_pin(0, level))
         self.bios: Bios | None = None
@@ -241,6 +243,7 @@ class Pc:
             if self.pause_at is not None:
                 budget = min(budget, self.pause_at - processor.instructions)
             request = self.slice.run(processor, budget) if self.interactive else processor.run(budget)
+            self.stream.settle()
             clock.now = self.pace.time_of(processor.instructions + state.idle_ticks)
             service = self.services.get(request)
             if service is not None:
@@ -272,6 +275,7 @@ class Pc:
         address, size = state.request_address, state.request_size
         state.latch_value = self.board.bus.read(address, size)
         state.latch_address, state.latch_size, state.latch_valid = address, size, 1
+        self.stream.give(address, size)
 
     def _port_write(self) -> None:
         state = self.state

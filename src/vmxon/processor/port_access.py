@@ -42,7 +42,14 @@ def check_port(cpu: Cpu, port: u64, size: u64) -> None:
 
 @microcode
 def port_in(cpu: Cpu, port: u64, size: u64) -> u64:
-    """The latch if it answers this read; else asks Python, and the instruction runs again."""
+    """The latch if it answers this read, or what Python read ahead; else asks Python, and the instruction runs again."""
+    if cpu.latch_valid == 0 and cpu.stream_left != 0 and cpu.stream_port == port and cpu.stream_size == size:
+        value = u64(load(u16, cpu.stream_next)) if size == 2 else u64(load(u32, cpu.stream_next))
+        cpu.stream_next = cpu.stream_next + size
+        cpu.stream_left = cpu.stream_left - 1
+        if cpu.port_breakpoints != 0:
+            watch_port(cpu, port, size)
+        return value
     if cpu.latch_valid == 0 or cpu.latch_address != port or u64(cpu.latch_size) != size:
         cpu.request = u32(HostRequest.PORT_READ)
         cpu.request_address = port

@@ -123,6 +123,11 @@ class ProcessorState(ArchitecturalState):
     """All ones, or without bit 20 where A20 is held low."""
     memory_pages = scalar(u64)
     """Host address of the table of pages: for each 4 KiB of the store a u64 head of its code blocks and a u64 of code lines."""
+    stream_left = scalar(u64)
+    """Reads of `stream_size` bytes from `stream_port` that what lies at `stream_next` (a host address) answers."""
+    stream_port = scalar(u64)
+    stream_size = scalar(u64)
+    stream_next = scalar(u64)
     bounce_base = scalar(u64)
     """Host address of the bounce buffers for accesses that cross pages or go to devices."""
     bounce_size = scalar(u64)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from vmxon.devices.bus import Device, reads, reads_string, writes, writes_string
+from vmxon.devices.bus import Device, reads, reads_ahead, reads_string, writes, writes_string
 
 
 class DataPort(Device, span=1, saves=("buffer", "position", "writing")):
@@ -88,6 +88,14 @@ class DataPort(Device, span=1, saves=("buffer", "position", "writing")):
             if self.position == len(self.buffer):
                 self.on_read()
         return b"".join(parts)
+
+    @reads_ahead(0)
+    def read_ahead(self, size: int) -> bytes:
+        """All of the block but what the last read takes, after which something happens."""
+        if self.writing:
+            return b""
+        left = max(0, len(self.buffer) - self.position - size)
+        return bytes(self.buffer[self.position : self.position + left - left % size])
 
     @writes_string(0)
     def write_string(self, size: int, data: bytes) -> None:
