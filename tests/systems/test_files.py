@@ -7,7 +7,8 @@ import pytest
 from tests.systems.debian import Debian
 from tests.systems.initramfs import archive, character_device, file, folder, link, program
 from tests.systems.lz4 import decompress_block, decompress_legacy
-from vmxon.machine.loader.linux import is_bzimage, pvh_entry
+from vmxon.machine.loader.linux import is_bzimage
+from vmxon.machine.loader.pvh import pvh_entry
 
 BLOCKS = [
     ("literals only", b"\x30abc", b"abc"),

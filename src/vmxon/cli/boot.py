@@ -33,6 +33,7 @@ def start(options: BootOptions) -> int:
     from vmxon.machine.configuration import Firmware, PcConfiguration
     from vmxon.machine.loader import load_files
     from vmxon.machine.loader.information import ROOT_POINTER
+    from vmxon.machine.loader.linux import LinuxEntry
     from vmxon.machine.pc import Limits, Pc
 
     machine, program = options.machine, options.program
@@ -40,7 +41,7 @@ def start(options: BootOptions) -> int:
     image = None
     if program is not None:
         modules = [(module.path, module.command_line) for module in program.modules]
-        image = load_files(program.kernel, machine.memory, program.append, modules, ROOT_POINTER)
+        image = load_files(program.kernel, machine.memory, program.append, modules, ROOT_POINTER, LinuxEntry(machine.entry))
     show_build_progress(sys.stderr)
     console = GuestConsole(machine)
     configuration = PcConfiguration(

@@ -101,18 +101,29 @@ class MachineOptions:
     json: bool = False
     tlb: str = "keep"
     """Which translations the processor keeps of those that it may keep."""
+    entry: int = 32
+    """The mode, in bits, in which a Linux kernel is entered."""
 
 
 PROGRAM_OPTIONS = (
-    click.option("--kernel", metavar="ELF", help="Multiboot kernel to load."),
+    click.option(
+        "--kernel", metavar="FILE", help="Kernel to load: multiboot 1 or 2, Linux (bzImage, PVH), or a flat binary with a boot sector."
+    ),
     click.option(
         "--initrd",
         "modules",
         metavar="FILE",
         multiple=True,
-        help="Multiboot module, its arguments after a space. Repeatable.",
+        help="Module or initial RAM disk, its arguments after a space. Repeatable.",
     ),
     click.option("--append", metavar="TEXT", default="", help="Command line of the kernel."),
+    click.option(
+        "--entry",
+        type=click.Choice(["16", "32", "64"]),
+        default="32",
+        show_default=True,
+        help="Mode, in bits, in which a bzImage is entered; 16 starts it through the firmware.",
+    ),
 )
 
 MACHINE_OPTIONS = (
@@ -165,6 +176,7 @@ def machine_options(function: Callable[..., int]) -> Callable[..., int]:
         consoles: tuple[str, ...],
         timeout: float | None,
         as_json: bool,
+        entry: str,
         **others: object,
     ) -> int:
         machine = MachineOptions(
@@ -174,6 +186,7 @@ def machine_options(function: Callable[..., int]) -> Callable[..., int]:
             consoles=_consoles(consoles),
             timeout=timeout,
             json=as_json,
+            entry=int(entry),
             tlb=tlb,
         )
         return function(machine=machine, **others)

@@ -25,7 +25,7 @@ class Loader:
         Raises:
             ConfigurationError: it starts in real mode, and the processor has no unrestricted guest.
         """
-        image.place(self.memory.write)
+        image.place(self.memory.write, self.memory.read)
         if isinstance(image.start, RealStart):
             self.start_firmware(image.start)
             return

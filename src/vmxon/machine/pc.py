@@ -162,7 +162,7 @@ class Pc:
     def load(self, image: BootImage) -> None:
         """Place a boot image and set the registers that its protocol promises; run() starts it, each reset again."""
         self.kernel = image
-        image.place(self.processor.engine.write_physical)
+        image.place(self.memory.write, self.memory.read)
         if isinstance(image.start, RealStart):
             self._start_firmware(image.start)
             return

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vmxon.errors import ImageError
-from vmxon.machine.loader.image import BootImage, Module
-from vmxon.machine.loader.linux import ZERO_PAGE, is_bzimage, load_bzimage, load_pvh, pvh_entry
+from vmxon.machine.loader.image import BootImage, LongStart, Module, RealStart
+from vmxon.machine.loader.linux import ZERO_PAGE, LinuxEntry, is_bzimage, load_bzimage
+from vmxon.machine.loader.pvh import load_pvh, pvh_entry
 
 MIB = 1 << 20
 
@@ -118,3 +119,58 @@ def test_a_damaged_file_raises_nothing_else(junk: bytes, at: int, linux: bool) -
             memory_of(load_pvh(image, "file", 32 * MIB), 32 * MIB)
     except ImageError:
         pass
+
+
+def test_the_64_bit_entry_gets_its_page_tables() -> None:
+    kernel = bytearray(bzimage())
+    kernel[0x236] = 1
+    image = load_bzimage(bytes(kernel), "kernel", 8 * MIB, entry=LinuxEntry.LONG)
+    assert (image.entry, image.esi) == (MIB + 0x200, ZERO_PAGE)
+    assert isinstance(image.start, LongStart)
+    memory = memory_of(image, 8 * MIB)
+    for address in (0, 0x1234_5678, (4 << 30) - 1):
+        table, size = image.start.tables, 39
+        while size > 21:
+            (entry,) = struct.unpack_from("<Q", memory, table + 8 * (address >> size & 511))
+            assert entry & 0xFFF == 3
+            table, size = entry & ~0xFFF, size - 9
+        (entry,) = struct.unpack_from("<Q", memory, table + 8 * (address >> 21 & 511))
+        assert entry == address >> 21 << 21 | 0x83
+
+
+@pytest.mark.parametrize(("version", "flags"), [(0x020B, 1), (0x020F, 0)])
+def test_a_kernel_without_a_64_bit_entry(version: int, flags: int) -> None:
+    kernel = bytearray(bzimage(version=version))
+    kernel[0x236] = flags
+    with pytest.raises(ImageError, match="kernel: has no 64-bit entry, expected bit 0 of xloadflags at 0x236"):
+        load_bzimage(bytes(kernel), "kernel", 8 * MIB, entry=LinuxEntry.LONG)
+
+
+def test_the_real_mode_entry_gets_its_setup_sectors_and_its_heap() -> None:
+    image = load_bzimage(bzimage(), "kernel", 8 * MIB, "quiet", [Module("disk", b"cpio")], entry=LinuxEntry.REAL)
+    memory = memory_of(image, 8 * MIB)
+    assert image.start == RealStart(0x9020, 0, 0x9000, interrupts=False)
+    setup = memory[0x9_0000:0x9_0400]
+    assert setup[0x202:0x206] == b"HdrS"
+    assert (setup[0x210], setup[0x211]) == (0xFF, 0x81)
+    (heap,) = struct.unpack_from("<H", setup, 0x224)
+    line, disk, size = (struct.unpack_from("<I", setup, at)[0] for at in (0x228, 0x218, 0x21C))
+    assert (heap, memory[line : line + 6], memory[disk : disk + size]) == (0xDE00, b"quiet\0", b"cpio")
+    assert memory[MIB : MIB + 512] == b"\x90" * 512
+
+
+def test_setup_sectors_that_have_no_room() -> None:
+    kernel = bytearray(bzimage(bytes(200 * 512)))
+    kernel[0x1F1] = 127
+    with pytest.raises(ImageError, match="kernel: has 0x10000 bytes of setup sectors, expected at most 0xe000"):
+        load_bzimage(bytes(kernel), "kernel", 8 * MIB, entry=LinuxEntry.REAL)
+
+
+def test_pvh_lists_every_module_with_its_string() -> None:
+    modules = [Module("a", b"first", "one"), Module("b", b"second"), Module("c", b"third", "three")]
+    image = load_pvh(vmlinux(), "vmlinux", 32 * MIB, "", modules)
+    memory = memory_of(image, 32 * MIB)
+    count, at = struct.unpack_from("<I", memory, image.ebx + 12)[0], struct.unpack_from("<Q", memory, image.ebx + 16)[0]
+    listed = [struct.unpack_from("<QQQQ", memory, at + 32 * number) for number in range(count)]
+    assert [bytes(memory[start : start + size]) for start, size, _, _ in listed] == [b"first", b"second", b"third"]
+    assert [line and memory[line : memory.index(0, line)].decode() for _, _, line, _ in listed] == ["one", 0, "three"]

@@ -7,9 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vmxon.errors import ImageError
+from vmxon.machine.loader import multiboot, multiboot2
+from vmxon.machine.loader.elf import is_elf
+from vmxon.machine.loader.flat import is_flat, load_flat
 from vmxon.machine.loader.image import BootImage, Module
-from vmxon.machine.loader.linux import is_bzimage, load_bzimage, load_pvh, pvh_entry
+from vmxon.machine.loader.linux import LinuxEntry, is_bzimage, load_bzimage
 from vmxon.machine.loader.multiboot import load_multiboot
+from vmxon.machine.loader.multiboot2 import load_multiboot2
+from vmxon.machine.loader.pvh import load_pvh, pvh_entry
 
 GZIP = b"\x1f\x8b"
 
@@ -51,21 +56,38 @@ def unpacked(data: bytes, name: str, largest: int) -> bytes:
 
 
 def load_files(
-    kernel: Path, memory_size: int, command_line: str = "", modules: Sequence[tuple[Path, str]] = (), root_pointer: int = 0
+    kernel: Path,
+    memory_size: int,
+    command_line: str = "",
+    modules: Sequence[tuple[Path, str]] = (),
+    root_pointer: int = 0,
+    entry: LinuxEntry = LinuxEntry.PROTECTED,
 ) -> BootImage:
-    """Read and lay out a kernel and its modules, each with its string: multiboot, Linux's bzImage, or a program with a PVH note.
+    """Read and lay out a kernel and its modules, each with its string, by the first protocol that the kernel offers.
 
-    The kernel may be packed by gzip.
-
-    `root_pointer` is where the ACPI root pointer will be; 0 lets the kernel search.
+    They are Linux's bzImage (at `entry`), multiboot 1 and 2, PVH, and a flat binary that begins with a boot sector; the kernel may be
+    packed by gzip. `root_pointer` is where the ACPI root pointer will be; 0 lets the kernel search.
 
     Raises:
         ImageError: a file is not what it should be, or memory is too small.
     """
-    image = unpacked(read_file(kernel, memory_size), str(kernel), memory_size)
+    name = str(kernel)
+    image = unpacked(read_file(kernel, memory_size), name, memory_size)
     read = [Module(str(path), read_file(path, memory_size), line) for path, line in modules]
     if is_bzimage(image):
-        return load_bzimage(image, str(kernel), memory_size, command_line, read, root_pointer)
+        return load_bzimage(image, name, memory_size, command_line, read, root_pointer, entry)
+    if multiboot.has_header(image):
+        return load_multiboot(image, name, memory_size, command_line, read)
+    if multiboot2.has_header(image):
+        return load_multiboot2(image, name, memory_size, command_line, read, root_pointer)
     if pvh_entry(image) is not None:
-        return load_pvh(image, str(kernel), memory_size, command_line, read, root_pointer)
-    return load_multiboot(image, str(kernel), memory_size, command_line, read)
+        return load_pvh(image, name, memory_size, command_line, read, root_pointer)
+    if is_flat(image):
+        return load_flat(image, name)
+    what = "an ELF program without a header of a boot protocol" if is_elf(image) else "no kernel that we know"
+    raise ImageError(
+        f"is {what}",
+        where=name,
+        expected="multiboot 1 or 2, a PVH note, a bzImage, or a boot sector (55 aa at 0x1fe)",
+        advice="add a multiboot header" if is_elf(image) else "",
+    )

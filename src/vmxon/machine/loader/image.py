@@ -25,12 +25,31 @@ class MemoryWrite:
 
 
 @dataclass(frozen=True, slots=True)
+class MemoryCopy:
+    """Bytes that are in memory already, of which the boot information holds a copy."""
+
+    source: int
+    address: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
 class Module:
     """A file that the kernel is given in memory, and the string that comes with it."""
 
     name: str
     data: bytes
     command_line: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SectionTable:
+    """An ELF kernel's section headers as it gets them, addresses filled in."""
+
+    rows: int
+    row_size: int
+    names: int
+    headers: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +85,10 @@ class BootImage:
     esi: int = 0
     start: LongStart | RealStart | None = None
     """None: flat 32-bit protected mode, no paging, interrupts off."""
+    copies: tuple[MemoryCopy, ...] = ()
 
-    def place(self, write: Callable[[int, bytes], None]) -> None:
-        """Hand every byte to `write(address, data)`, zeros included."""
+    def place(self, write: Callable[[int, bytes], None], read: Callable[[int, int], bytes] | None = None) -> None:
+        """Hand every byte to `write(address, data)`, zeros included; `read(address, size)` gives what is to be copied."""
         for piece in self.writes:
             write(piece.address, piece.data)
             zeros, at = piece.size - len(piece.data), piece.address + len(piece.data)
@@ -76,3 +96,6 @@ class BootImage:
                 part = min(zeros, 1 << 20)
                 write(at, bytes(part))
                 at, zeros = at + part, zeros - part
+        if read is not None:
+            for copy in self.copies:
+                write(copy.address, read(copy.source, copy.size))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from vmxon.arch.bits import Word, flag
 from vmxon.engine.memory_layout import MemoryLayout
-from vmxon.machine.loader.image import MemoryWrite, Module
+from vmxon.machine.loader.image import MemoryWrite, Module, SectionTable
 
 INFORMATION = 0x1_0000
 """Where the structure goes when nothing is there."""
@@ -34,6 +34,7 @@ class InformationFlags(Word, width=32):
     boot_device = flag(1, "boot_device")
     command_line = flag(2, "cmdline")
     modules = flag(3, "mods_count and mods_addr")
+    sections = flag(5, "the section headers of an ELF kernel")
     memory_map = flag(6, "mmap_length and mmap_addr")
     loader_name = flag(9, "boot_loader_name")
 
@@ -56,7 +57,13 @@ def memory_map(memory_size: int) -> Iterator[MemoryRange]:
         yield MemoryRange(start, end, AVAILABLE)
 
 
-def build_information(address: int, memory_size: int, command_line: str, modules: Sequence[tuple[Module, MemoryWrite]]) -> bytes:
+def build_information(
+    address: int,
+    memory_size: int,
+    command_line: str,
+    modules: Sequence[tuple[Module, MemoryWrite]],
+    sections: SectionTable | None = None,
+) -> bytes:
     """The structure as it lies at `address`, followed by what it points to."""
     fixed = struct.calcsize("<22I")
     rows = b"".join(struct.pack("<IQQI", 20, row.start, row.end - row.start, row.kind) for row in memory_map(memory_size))
@@ -70,21 +77,26 @@ def build_information(address: int, memory_size: int, command_line: str, modules
         return at
 
     name = put(LOADER_NAME)
-    line = put(_text(command_line))
+    line = put(c_string(command_line))
     listed = b"".join(
-        struct.pack("<IIII", write.address, write.end, put(_text(module.command_line or module.name)), 0) for module, write in modules
+        struct.pack("<IIII", write.address, write.end, put(c_string(module.command_line or module.name)), 0) for module, write in modules
     )
     flags = InformationFlags.make(memory=1, command_line=1, modules=1, memory_map=1, loader_name=1)
     words = [0] * 22
-    words[0] = int(flags)
     words[1], words[2] = min(memory_size, 0xA_0000) // KIB, min(max(0, MemoryLayout.of_pc(memory_size).low - LOWEST) // KIB, MOST)
     words[1] = min(words[1], CONVENTIONAL_END // KIB)
     words[4] = line
     words[5], words[6] = len(modules), address + table if modules else 0
     words[11], words[12] = len(rows), address + fixed
     words[16] = name
+    if sections is not None:
+        flags = flags.replace(sections=True)
+        text.extend(bytes(-(strings + len(text)) % 8))
+        words[7:11] = sections.rows, sections.row_size, put(sections.headers), sections.names
+    words[0] = int(flags)
     return struct.pack("<22I", *words) + rows + listed + bytes(text)
 
 
-def _text(line: str) -> bytes:
+def c_string(line: str) -> bytes:
+    """Text that ends in a zero byte."""
     return line.encode("utf-8", "surrogateescape").replace(b"\0", b"") + b"\0"

@@ -7,10 +7,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from vmxon.arch.bits import Word, flag
+from vmxon.engine.memory_layout import MemoryLayout
 from vmxon.errors import ImageError
 from vmxon.machine.loader.elf import is_elf, load_elf
 from vmxon.machine.loader.image import BootImage, MemoryWrite, Module
-from vmxon.machine.loader.information import INFORMATION, LOWEST, build_information
+from vmxon.machine.loader.information import INFORMATION, build_information
+from vmxon.machine.loader.placement import free, place_modules, too_small
+from vmxon.machine.loader.sections import place_sections
 
 HEADER_MAGIC = 0x1BAD_B002
 LOADER_MAGIC = 0x2BAD_B002
@@ -20,7 +23,6 @@ SEARCHED = 8192
 STACK_TOP = 0x7C00
 """ESP at the entry; the protocol promises none, but kernels whose entry is compiled C rely on one."""
 WORDS = struct.Struct("<8I")
-PAGE = 0x1000
 
 
 class HeaderFlags(Word, width=32):
@@ -69,6 +71,14 @@ def find_header(image: bytes, name: str) -> Header:
     raise ImageError(f"no multiboot header in its first {min(len(image), SEARCHED)} bytes", where=name, advice=advice)
 
 
+def has_header(image: bytes) -> bool:
+    """A multiboot 1 header is in the first 8 KiB."""
+    return any(
+        magic == HEADER_MAGIC and not magic + flags + checksum & 0xFFFF_FFFF
+        for magic, flags, checksum in (struct.unpack_from("<III", image, at) for at in range(0, min(len(image), SEARCHED) - 11, 4))
+    )
+
+
 def load_multiboot(image: bytes, name: str, memory_size: int, command_line: str = "", modules: Sequence[Module] = ()) -> BootImage:
     """Lay a kernel, its modules and the boot information out in `memory_size` bytes.
 
@@ -78,17 +88,14 @@ def load_multiboot(image: bytes, name: str, memory_size: int, command_line: str 
     header = find_header(image, name)
     entry, kernel = _by_addresses(image, name, memory_size, header) if header.flags.addresses else _by_elf(image, name, memory_size)
     writes = list(kernel)
-    placed = []
-    for module in modules:
-        write = _place_module(module, writes, memory_size)
-        writes.append(write)
-        placed.append((module, write))
-    address = INFORMATION
-    size = len(build_information(address, memory_size, f"{name} {command_line}".rstrip(), placed))
-    address = _free(size, INFORMATION, writes, memory_size)
-    information = build_information(address, memory_size, f"{name} {command_line}".rstrip(), placed)
-    if address + size > memory_size:
-        raise _too_small(name, "boot information", size, memory_size)
+    low, line = MemoryLayout.of_pc(memory_size).low, f"{name} {command_line}".rstrip()
+    placed = place_modules(modules, writes, low)
+    sections = place_sections(image, writes, low)
+    size = len(build_information(0, memory_size, line, placed, sections))
+    address = free(size, INFORMATION, writes, low)
+    if address + size > low:
+        raise too_small(name, "boot information", size, low)
+    information = build_information(address, memory_size, line, placed, sections)
     writes.append(MemoryWrite(address, information, size))
     return BootImage(tuple(writes), entry, LOADER_MAGIC, address, STACK_TOP)
 
@@ -130,32 +137,3 @@ def _by_addresses(image: bytes, name: str, memory_size: int, header: Header) -> 
     if not load <= entry < end:
         raise ImageError(f"its entry point {entry:#x} is outside {load:#x}–{end:#x}", where=name, advice="check entry_addr")
     return entry, iter((MemoryWrite(load, image[start : start + stored], end - load),))
-
-
-def _place_module(module: Module, taken: Sequence[MemoryWrite], memory_size: int) -> MemoryWrite:
-    """The first free pages above the kernel."""
-    address = _free(len(module.data), max(LOWEST, *(write.end for write in taken)), taken, memory_size)
-    if address + len(module.data) > memory_size:
-        raise _too_small(module.name, "module", len(module.data), memory_size)
-    return MemoryWrite(address, module.data, len(module.data))
-
-
-def _free(size: int, lowest: int, taken: Sequence[MemoryWrite], memory_size: int) -> int:
-    """The lowest page boundary from `lowest` on with `size` free bytes; below 1 MiB, it ends under 512 KiB."""
-    address = (lowest + PAGE - 1) & ~(PAGE - 1)
-    while address < memory_size:
-        if address < LOWEST and address + size > LOWEST // 2:
-            address = LOWEST
-        conflict = next((write for write in taken if write.overlaps(address, address + size)), None)
-        if conflict is None:
-            break
-        address = (conflict.end + PAGE - 1) & ~(PAGE - 1)
-    return address
-
-
-def _too_small(name: str, what: str, size: int, memory_size: int) -> ImageError:
-    return ImageError(
-        f"no room for the {what} of {size:#x} bytes in a memory of {memory_size:#x}",
-        where=name,
-        advice="give a larger --memory",
-    )
