@@ -11,7 +11,7 @@ from vmxon.microcode import fault, inline, load, microcode, store, u8, u16, u32,
 from vmxon.processor.breakpoints import page_is_watched, watch_data
 from vmxon.processor.code_pages import invalidate_code, lines_of, touches_code
 from vmxon.processor.debugger import page_has_watchpoint, watch_for_debugger
-from vmxon.processor.exceptions import general_protection, stack_fault
+from vmxon.processor.exceptions import alignment_check, general_protection, stack_fault
 from vmxon.processor.memory_map import NOWHERE, TO_WRITE, place
 from vmxon.processor.paging import (
     EXECUTE,
@@ -28,7 +28,7 @@ from vmxon.processor.segmentation import canonical, segment_linear
 from vmxon.processor.slots import apic_access, second_stage_walk
 from vmxon.processor.state import CodeSize, FaultKind, HostRequest, Segment
 from vmxon.processor.state import ProcessorState as Cpu
-from vmxon.processor.tlb import ADDEND, TLB_ENTRIES, slot_address
+from vmxon.processor.tlb import ADDEND, TLB_ENTRIES, USER, USER_ALIGNED, slot_address
 from vmxon.processor.tlb import EXECUTE as EXECUTE_TAG
 from vmxon.processor.tlb import READ as READ_TAG
 from vmxon.processor.tlb import WRITE as WRITE_TAG
@@ -38,6 +38,8 @@ from vmxon.processor.tlb_pages import GLOBAL, note_global
 MODIFY = READ | WRITE
 APIC_WRITE = 1 << 16
 """Mark in cpu.store_size: the store goes to the virtual-APIC page by way of the APIC-access page."""
+TWO_ALIGNED, FOUR_ALIGNED, EIGHT_ALIGNED = (2, 14, 94), (4, 6, 28, 108), (8, 10)
+"""Sizes of operands by their boundaries: words and x87 images of 16-bit code; doublewords, far pointers and 32-bit images; the rest."""
 BOUNCE = 64
 """Bytes of each bounce buffer in `scratch`."""
 
@@ -99,6 +101,8 @@ def miss(cpu: Cpu, linear: u64, size: u64, access: int, tag: u64, segment: u64) 
             if segment == Segment.SS or segment == Segment.FLAT_STACK:
                 stack_fault(cpu, 0)
             general_protection(cpu, 0)
+    if tag & 3 == USER_ALIGNED:
+        check_aligned(cpu, linear, size)
     if cpu.data_breakpoints != 0:
         watch_data(cpu, linear, size, access & WRITE != 0)
     if cpu.debugger_watch_count != 0:
@@ -115,10 +119,19 @@ def miss(cpu: Cpu, linear: u64, size: u64, access: int, tag: u64, segment: u64) 
     return across(cpu, first, second, room, size, access)
 
 
+@inline
+def check_aligned(cpu: Cpu, linear: int, size: int) -> None:
+    """#AC(0) for an operand of `size` bytes that is not on its boundary (Vol. 3A Table 6-7 “Alignment Requirements by Data Type”)."""
+    for sizes, boundary in ((TWO_ALIGNED, 2), (FOUR_ALIGNED, 4), (EIGHT_ALIGNED, 8)):
+        for known in sizes:
+            if size == known and linear & (boundary - 1) != 0:
+                alignment_check(cpu)
+
+
 @microcode
 def translate(cpu: Cpu, linear: u64, access: int, tag: u64, size: u64) -> u64:
     """Host-physical page of `size` bytes inside one linear page | permissions and marks of `walk`, through both stages."""
-    found = walk(cpu, linear, u64(access), tag & 3)
+    found = walk(cpu, linear, u64(access), u64(USER) if tag & 3 == USER_ALIGNED else tag & 3)
     if cpu.second_stage == 0:
         return found
     cpu.fault_address = linear
@@ -171,6 +184,8 @@ def fill(cpu: Cpu, linear: u64, translated: u64, access: int, tag: u64) -> None:
     if access & EXECUTE == 0 and cpu.data_breakpoints != 0 and page_is_watched(cpu, linear):
         return
     if access & EXECUTE == 0 and cpu.debugger_watch_count != 0 and page_has_watchpoint(cpu, linear):
+        return
+    if access & EXECUTE == 0 and tag & 3 == USER_ALIGNED:
         return
     entry = slot_address(cpu, linear)
     wanted = linear & ~u64(0xFFF) | tag

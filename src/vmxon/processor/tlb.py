@@ -20,11 +20,14 @@ TLB_SIZE = TLB_ENTRIES * 32
 READ, WRITE, EXECUTE, ADDEND = 0, 8, 16, 24
 """Offsets inside an entry: three tags, and what to add to a linear address to get the host address."""
 
-USER, SUPERVISOR, SUPERVISOR_AC = 0, 1, 2
-"""Classes of access; the last one is a supervisor whose RFLAGS.AC overrides SMAP."""
+USER, SUPERVISOR, SUPERVISOR_AC, USER_ALIGNED = 0, 1, 2, 3
+"""Classes of access; SUPERVISOR_AC is a supervisor whose RFLAGS.AC overrides SMAP, USER_ALIGNED a program that asks for alignment checks.
+
+Data of the last class never enter the TLB, so that every access takes the slow path, where `memory.check_aligned` looks.
+"""
 LAST_NUMBER = 4092
 SPACES = 64
-PCIDE, AC, PKE, PKS = 1 << 17, 1 << 18, 1 << 22, 1 << 24
+PCIDE, AC, AM, PKE, PKS = 1 << 17, 1 << 18, 1 << 18, 1 << 22, 1 << 24
 
 # Keys of spaces: PCID in bits 63:52, EPT root in 51:12.
 IN_USE, SECOND_STAGE = 1, 2
@@ -95,7 +98,10 @@ def select_class(cpu: Cpu) -> None:
     if cpu.counters_used != 0:
         change_privilege(cpu)
     access = u64(USER)
-    if cpu.cpl != 3:
+    if cpu.cpl == 3:
+        if cpu.rflags_other & AC != 0 and cpu.cr0 & AM != 0:
+            access = u64(USER_ALIGNED)
+    else:
         access = u64(SUPERVISOR_AC) if cpu.rflags_other & AC != 0 else u64(SUPERVISOR)
     cpu.tag_current = cpu.tag_base + access
     cpu.tag_system = cpu.tag_base + SUPERVISOR
