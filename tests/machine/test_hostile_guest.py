@@ -62,16 +62,16 @@ class HostileGuest(RuleBasedStateMachine):
 
     @rule(place=places, size=st.sampled_from([1, 2, 4, 4, 8]))
     def read_memory(self, place: int, size: int) -> None:
-        assert 0 <= self.pc.read_memory(place, size) < 1 << 8 * size
+        assert 0 <= self.pc.requests.load(place, size) < 1 << 8 * size
 
     @rule(place=places, size=st.sampled_from([1, 2, 4, 4, 8]), value=values)
     def write_memory(self, place: int, size: int, value: int) -> None:
-        self.pc.write_memory(place, size, value)
+        self.pc.requests.store(place, size, value)
 
     @rule(register=st.integers(0, 0x41), value=values)
     def program_the_io_apic(self, register: int, value: int) -> None:
-        self.pc.write_memory(0xFEC0_0000, 4, register)
-        self.pc.write_memory(0xFEC0_0010, 4, value)
+        self.pc.requests.store(0xFEC0_0000, 4, register)
+        self.pc.requests.store(0xFEC0_0010, 4, value)
 
     @rule(slot=st.integers(0, 3), function=st.integers(0, 3), register=st.integers(0, 0x3F), value=values)
     def configure_pci(self, slot: int, function: int, register: int, value: int) -> None:

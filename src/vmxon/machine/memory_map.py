@@ -82,14 +82,18 @@ class MemoryMap:
 
     def read(self, address: int, size: int) -> int | None:
         """What a load finds that the processor could not make by itself; None where no memory answers."""
+        if not (WINDOWS <= address < EXTENDED or HIGH - self.rom <= address < HIGH):
+            return None
         at = self.engine.place(address, TO_READ)
         return None if at == NOWHERE else int.from_bytes(self.engine.store[at : at + size], "little")
 
     def write(self, address: int, size: int, value: int) -> bool:
         """Make a store that the processor could not make by itself; False where it is none of memory's, True also where a ROM drops it."""
+        if not WINDOWS <= address < EXTENDED:
+            return HIGH - self.rom <= address < HIGH
         segment = self._segment(address)
         if segment is None:
-            return HIGH - self.rom <= address < HIGH
+            return False
         if self.writing[segment] and address < self.engine.layout.low:
             self.engine.write_place(address, value.to_bytes(size, "little"))
         return True

@@ -14,6 +14,7 @@ from vmxon.arch.flags import Rflags
 from vmxon.devices.apic import Message
 from vmxon.errors import GuestStopped, TimedOut, TripleFault, UnsupportedInstruction
 from vmxon.machine.board import Board, Sink, Sinks, ignore, nothing
+from vmxon.machine.bus_requests import BusRequests
 from vmxon.machine.configuration import Firmware, PcConfiguration
 from vmxon.machine.firmware import Bios, BiosMemory
 from vmxon.machine.firmware.rom import RESET_VECTOR, SEGMENT
@@ -90,6 +91,7 @@ class Pc:
         self.stream = PortStream(engine, board.bus)
         self.apic = ApicWires(self.processor, board.clock, self.pace.time_of, board.pic.acknowledge, board.io_apic.end)
         self.board.pic.output.connect(lambda level: self.apic.apic.set_pin(0, level))
+        self.requests = BusRequests(self.processor, self.stream, board.bus, board.memory_bus, self.apic, self.memory_map)
         self.bios: Bios | None = None
         """Our firmware, where no other is in ROM."""
         self.interactive = False
@@ -106,10 +108,7 @@ class Pc:
         self.inbox: list[Callable[[], None]] = []
         self.arrived = threading.Event()
         self.services: dict[int, Callable[[], None]] = {
-            HostRequest.PORT_READ: self._port_read,
-            HostRequest.PORT_WRITE: self._port_write,
-            HostRequest.MEMORY_READ: self._memory_read,
-            HostRequest.MEMORY_WRITE: self._memory_write,
+            **self.requests.services,
             **self.apic.services,
             HostRequest.HALT: self._halt,
             HostRequest.NUMERIC_ERROR: self.board.numeric_error.report,
@@ -216,7 +215,7 @@ class Pc:
         """
         limits = limits or Limits()
         started = time.monotonic()
-        state, processor, clock = self.state, self.processor, self.board.clock
+        processor, clock = self.processor, self.board.clock
         while not self._ended():
             if self.inbox:
                 self._serve_inbox()
@@ -232,7 +231,7 @@ class Pc:
                 continue
             if limits.seconds is not None and time.monotonic() - started > limits.seconds:
                 raise TimedOut(f"the guest did not end within {limits.seconds:g} s", where=self._place())
-            now = processor.instructions + state.idle_ticks
+            now = processor.ticks
             clock.run_until(self.pace.time_of(now))
             budget = self._until_deadline(now)
             if limits.instructions is not None:
@@ -242,9 +241,9 @@ class Pc:
                 budget = min(budget, left)
             if self.pause_at is not None:
                 budget = min(budget, self.pause_at - processor.instructions)
-            request = self.slice.run(processor, budget) if self.interactive else processor.run(budget)
+            request = self.slice.run(processor, budget) if self.interactive else processor.run_native(budget)
             self.stream.settle()
-            clock.now = self.pace.time_of(processor.instructions + state.idle_ticks)
+            clock.now = self.pace.time_of(processor.ticks)
             service = self.services.get(request)
             if service is not None:
                 service()
@@ -270,46 +269,6 @@ class Pc:
         return f"RIP {self.state.rip:#018x}"
 
     # What native code asks for.
-    def _port_read(self) -> None:
-        state = self.state
-        address, size = state.request_address, state.request_size
-        state.latch_value = self.board.bus.read(address, size)
-        state.latch_address, state.latch_size, state.latch_valid = address, size, 1
-        self.stream.give(address, size)
-
-    def _port_write(self) -> None:
-        state = self.state
-        self.board.bus.write(state.request_address, state.request_size, state.request_value)
-
-    def _memory_read(self) -> None:
-        state = self.state
-        count = state.memory_latch_count
-        if count >= len(state.memory_latch_address):
-            raise GuestStopped("one instruction reads too much device memory", where=self._place())
-        state.memory_latch_address[count] = state.request_address
-        state.memory_latch_value[count] = self.read_memory(state.request_address, state.request_size)
-        state.memory_latch_count = count + 1
-
-    def _memory_write(self) -> None:
-        state = self.state
-        self.write_memory(state.request_address, state.request_size, state.request_value)
-
-    def read_memory(self, address: int, size: int) -> int:
-        """A load that the processor could not make by itself: from the APIC page, a ROM, a device, or of ones."""
-        address &= self.state.address_lines
-        if self.apic.claims(address):
-            return self.apic.read(address, size)
-        value = self.memory_map.read(address, size)
-        return self.board.memory_bus.read(address, size) if value is None else value
-
-    def write_memory(self, address: int, size: int, value: int) -> None:
-        """A store that the processor could not make by itself."""
-        address &= self.state.address_lines
-        if self.apic.claims(address):
-            self.apic.write(address, size, value)
-        elif not self.memory_map.write(address, size, value):
-            self.board.memory_bus.write(address, size, value)
-
     def _halt(self) -> None:
         deadline = self.board.clock.next_deadline()
         expiry = expiry_tick(self.state)
