@@ -121,7 +121,7 @@ def test_pages_and_ranges() -> None:
 
 def test_interrupt_controllers() -> None:
     talk = monitor()
-    assert talk.execute("info pic").startswith("pic0: irr=01 imr=00 isr=00 hprio=0 irq_base=00 rr_sel=0 elcr=00 fnm=0\npic1: ")
+    assert talk.execute("info pic").startswith("pic0: irr=01 imr=b8 isr=00 hprio=0 irq_base=08 rr_sel=0 elcr=00 fnm=0\npic1: ")
     assert "processor priority 0x00" in talk.execute("info lapic")
 
 
