@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vmxon.devices.bus import FULL, Bus, BusOverlap, Device, reads, reads_string, writes, writes_string
+from vmxon.devices.bus import FULL, MEMORY_SPACE, MOST_COUNTED, Bus, BusOverlap, Device, reads, reads_string, writes, writes_string
 
 
 class Registers(Device, span=8):
@@ -134,3 +134,93 @@ def test_any_access_answers_within_its_size(address: int, size: int, value: int)
     bus.attach(0xFFF8, Registers())
     bus.write(address, size, value)
     assert 0 <= bus.read(address, size) <= FULL[size]
+
+
+class Bytes:
+    """A window over sixteen bytes that notes each access."""
+
+    def __init__(self, size: int = 16) -> None:
+        self.bytes, self.seen = bytearray(range(size)), []
+
+    def read(self, offset: int, size: int) -> int:
+        self.seen.append((offset, size))
+        return int.from_bytes(self.bytes[offset : offset + size], "little")
+
+    def write(self, offset: int, size: int, value: int) -> None:
+        self.seen.append((offset, size, value))
+        self.bytes[offset : offset + size] = value.to_bytes(size, "little")
+
+
+@pytest.fixture
+def memory() -> tuple[Bus, Bytes]:
+    bus, window = Bus("memory", MEMORY_SPACE), Bytes()
+    bus.open(0x1000, 16, window)
+    return bus, window
+
+
+@pytest.mark.parametrize(
+    ("address", "size", "value", "seen"),
+    [
+        (0x1000, 1, 0, [(0, 1)]),
+        (0x1003, 2, 0x0403, [(3, 2)]),
+        (0x1001, 8, 0x0807_0605_0403_0201, [(1, 8)]),
+        (0x100C, 8, 0xFFFF_FFFF_0F0E_0D0C, [(12, 4)]),  # half of it is outside
+        (0x0FFE, 4, 0x0100_FFFF, [(0, 2)]),
+        (0x1010, 4, 0xFFFF_FFFF, []),
+    ],
+)
+def test_a_window_answers_what_lies_in_it(memory: tuple[Bus, Bytes], address: int, size: int, value: int, seen: list[object]) -> None:
+    bus, window = memory
+    assert bus.read(address, size) == value
+    assert window.seen == seen
+
+
+@pytest.mark.parametrize(
+    ("address", "size", "seen"),
+    [
+        (0x1001, 8, [(1, 8, 0x8877_6655_4433_2211)]),
+        (0x100C, 8, [(12, 4, 0x4433_2211)]),
+        (0x0FFC, 8, [(0, 4, 0x8877_6655)]),
+        (0x0FFF, 2, [(0, 1, 0x22)]),
+    ],
+)
+def test_a_window_takes_what_lies_in_it(memory: tuple[Bus, Bytes], address: int, size: int, seen: list[object]) -> None:
+    bus, window = memory
+    bus.write(address, size, 0x8877_6655_4433_2211)
+    assert window.seen == seen
+
+
+def test_registers_come_before_windows(memory: tuple[Bus, Bytes]) -> None:
+    bus, _ = memory
+    bus.attach(0x1000, Registers())
+    assert (bus.read(0x1004, 2), bus.read(0x1006, 2)) == (0xBEEF, 0x0706)
+
+
+def test_windows_open_side_by_side_and_close(memory: tuple[Bus, Bytes]) -> None:
+    bus, window = memory
+    other = Bytes()
+    bus.open(0x0FF0, 16, other)
+    for base, size in ((0x1000, 1), (0x0FFF, 2), (0x100F, 1), (0x0F00, 0x1000)):
+        with pytest.raises(BusOverlap, match=rf"^memory {base:#x} \(Bytes\) is taken by Bytes$"):
+            bus.open(base, size, Bytes())
+    assert bus.windows() == [(0x0FF0, 16, other), (0x1000, 16, window)]
+    assert [bus.claims(address) for address in (0x0FEF, 0x0FF0, 0x100F, 0x1010)] == [False, True, True, False]
+    with pytest.raises(ValueError, match=r"^memory 0x1000 is not where Bytes answers$"):
+        bus.close(0x1000, other)
+    bus.close(0x0FF0, other)
+    assert not bus.claims(0x0FF0)
+
+
+def test_a_guest_that_tries_every_address_fills_no_table_without_end() -> None:
+    bus = Bus("memory", MEMORY_SPACE)
+    for address in range(0, MOST_COUNTED + 8, 8):
+        bus.read(address, 8)
+    assert len(bus.unclaimed_reads) == MOST_COUNTED
+    bus.read(0, 1)
+    assert bus.unclaimed_reads[0] == 2
+    assert bus.read(MEMORY_SPACE - 4, 8) == (1 << 64) - 1, "an access wraps at the end"
+
+
+@pytest.mark.parametrize("size", [1, 2, 4, 8])
+def test_widths(size: int) -> None:
+    assert FULL[size] == (1 << 8 * size) - 1
