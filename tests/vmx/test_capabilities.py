@@ -100,6 +100,7 @@ def test_max_allows_exactly_what_the_engine_implements() -> None:
         "virtualize x2APIC mode",
         "APIC-register virtualization",
         "virtual-interrupt delivery",
+        "enable user wait and pause",
     }
     assert may_be_one(MAX, 0x483, PrimaryExit) == {
         "save debug controls",

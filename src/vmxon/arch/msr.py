@@ -139,6 +139,14 @@ declare(
 )
 
 
+@msr(0xE1, "IA32_UMWAIT_CONTROL", storage=Storage.REGISTER, feature=Feature.WAITPKG)
+class UmwaitControl(Word, width=64):
+    """How UMWAIT and TPAUSE sleep."""
+
+    no_deep_sleep = flag(0, "the deeper sleep, C0.2, is not allowed")
+    longest = field(31, 2, "bits 31:2 of the longest wait, in TSC counts; 0 for no limit")
+
+
 declare(0x2F, "IA32_BARRIER", storage=Storage.CONSTANT, rule=Rule.NEVER, feature=Feature.MSRLIST)
 
 

@@ -16,7 +16,6 @@ REASONS: dict[str, str] = {
     "secondary.conceal_from_pt": TRACE,
     "secondary.pt_guest_physical": TRACE,
     "secondary.pasid_translation": "no model has ENQCMD",
-    "secondary.enable_user_wait_and_pause": "no model has TPAUSE, UMONITOR and UMWAIT",
     "secondary.enable_pconfig": "no model has PCONFIG",
     "secondary.bus_lock_detection": "there is one processor and no bus lock to be seen",
     "secondary.instruction_timeout": "no instruction of the machine takes longer than one tick",

@@ -22,7 +22,7 @@ from vmxon.processor.counters import NEVER
 from vmxon.processor.msr_storage import reset_msrs
 from vmxon.processor.state import CodeSize, HostRequest, ProcessorState, Segment
 from vmxon.processor.time import MULTIPLIER_FRACTION
-from vmxon.processor.tlb_policy import generator
+from vmxon.processor.tlb_policy import SEED_BITS
 from vmxon.vmx.model import describe_vmx, reset_vmx
 
 INSTRUCTIONS, GRANTED, BUDGET, IDLE = (
@@ -90,7 +90,7 @@ class Processor:
             ConfigurationError: no such policy.
         """
         self.state.tlb_policy, seed = parse_policy(policy)
-        self.state.tlb_random = generator(seed)
+        self.state.tlb_random = seed << SEED_BITS
 
     def reset(self) -> None:
         """RESET; only time goes on."""

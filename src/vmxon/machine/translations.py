@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 
 from vmxon.errors import ConfigurationError
-from vmxon.processor.tlb_policy import TlbPolicy
+from vmxon.processor.tlb_policy import SEED_BITS, TlbPolicy
 
-LARGEST_SEED = (1 << 32) - 1
+LARGEST_SEED = (1 << SEED_BITS) - 1
 EXPECTED = "keep, nothing, random or random:SEED, a seed below 2^32"
 
 

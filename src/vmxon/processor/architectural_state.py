@@ -200,6 +200,10 @@ class ArchitecturalState(State):
     bios_sign_id = scalar(u64)
     spec_ctrl = scalar(u64)
     xss = scalar(u64)
+    umwait_control = scalar(u64)
+    """IA32_UMWAIT_CONTROL."""
+    monitor_armed = scalar(u8)
+    """1 from UMONITOR to UMWAIT."""
     pkru = scalar(u64)
     """Rights of the protection keys of user pages; bits 31:0."""
     pkrs = scalar(u64)

@@ -26,6 +26,7 @@ NAMED: dict[int, Place] = {
     0x3B: ("tsc_adjust", 0),
     0x48: ("spec_ctrl", 0),
     0x8B: ("bios_sign_id", 0),
+    0xE1: ("umwait_control", 0),
     0x174: ("sysenter_cs", 0),
     0x175: ("sysenter_esp", 0),
     0x176: ("sysenter_eip", 0),

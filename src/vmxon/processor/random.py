@@ -17,7 +17,13 @@ FIRST, SECOND = 0xBF58_476D_1CE4_E5B9, 0x94D0_49BB_1331_11EB
 def next_random(cpu: Cpu) -> u64:
     """The next 64 bits."""
     cpu.random = cpu.random + STEP
-    value = cpu.random
+    return mixed(cpu.random)
+
+
+@microcode
+def mixed(place: u64) -> u64:
+    """The number at a place of the sequence."""
+    value = place
     value = (value ^ (value >> 30)) * FIRST
     value = (value ^ (value >> 27)) * SECOND
     return value ^ (value >> 31)

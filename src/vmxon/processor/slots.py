@@ -52,6 +52,8 @@ class Intercept(IntEnum):
     RDSEED = 61
     XSAVES = 63
     XRSTORS = 64
+    UMWAIT = 67
+    TPAUSE = 68
 
 
 @slot

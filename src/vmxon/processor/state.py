@@ -177,7 +177,7 @@ class ProcessorState(ArchitecturalState):
     tlb_policy = scalar(u64)
     """`TlbPolicy`."""
     tlb_random = scalar(u64)
-    """The generator behind `TlbPolicy.RANDOM`; never 0."""
+    """The generator behind `TlbPolicy.RANDOM`."""
     guest_pages = array(u64, GUEST_MAPPINGS)
     guest_roots = array(u64, GUEST_MAPPINGS)
     guest_mappings = array(u64, GUEST_MAPPINGS)

@@ -11,7 +11,7 @@ from vmxon.processor.counters import change_privilege
 from vmxon.processor.guest_physical import EPT_ROOT, forget_mappings, forget_mappings_of
 from vmxon.processor.state import GUEST_MAPPINGS, CodeSize, Segment
 from vmxon.processor.state import ProcessorState as Cpu
-from vmxon.processor.tlb_policy import TlbPolicy, next_random
+from vmxon.processor.tlb_policy import TlbPolicy, next_chance
 
 TLB_OFFSET = 0x4000
 """Byte offset of the entries from the start of the processor's state."""
@@ -179,7 +179,7 @@ def forget_spaces(cpu: Cpu) -> None:
 def forget_by_policy(cpu: Cpu) -> None:
     """A chance to forget: everything, or what the generator says."""
     if cpu.tlb_policy == TlbPolicy.RANDOM:
-        chance = next_random(cpu)
+        chance = next_chance(cpu)
         if chance & 7 != 0:
             evict(cpu, chance >> 8)
             return

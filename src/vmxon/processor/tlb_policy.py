@@ -10,6 +10,7 @@ from __future__ import annotations
 from enum import IntEnum
 
 from vmxon.microcode import microcode, u64
+from vmxon.processor.random import STEP, mixed
 from vmxon.processor.state import ProcessorState as Cpu
 
 
@@ -24,22 +25,12 @@ class TlbPolicy(IntEnum):
     """Chance decides, the same way in each run with the same seed."""
 
 
-SEED = 0x9E37_79B9_7F4A_7C15
-"""State of the generator for seed 0."""
-ALL_ONES = (1 << 64) - 1
-
-
-def generator(seed: int) -> int:
-    """cpu.tlb_random of a seed: any number but 0."""
-    return (SEED * (2 * seed + 1)) & ALL_ONES
+SEED_BITS = 32
+"""A seed is the high half of the place in the sequence of numbers at which chance begins."""
 
 
 @microcode
-def next_random(cpu: Cpu) -> u64:
-    """A step of the generator (xorshift, which never reaches 0)."""
-    value = cpu.tlb_random
-    value = value ^ value << 13
-    value = value ^ value >> 7
-    value = value ^ value << 17
-    cpu.tlb_random = value
-    return value
+def next_chance(cpu: Cpu) -> u64:
+    """The next 64 bits, from the sequence behind RDRAND but at a place of its own."""
+    cpu.tlb_random = cpu.tlb_random + STEP
+    return mixed(cpu.tlb_random)

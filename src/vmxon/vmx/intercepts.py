@@ -44,6 +44,8 @@ PRIMARY: dict[Intercept, Bits[bool]] = {
     Intercept.MONITOR: Primary.monitor_exiting,
     Intercept.PAUSE: Primary.pause_exiting,
     Intercept.INVPCID: Primary.invlpg_exiting,
+    Intercept.UMWAIT: Primary.rdtsc_exiting,
+    Intercept.TPAUSE: Primary.rdtsc_exiting,
 }
 """The primary control that decides."""
 
@@ -59,6 +61,8 @@ SECONDARY: dict[Intercept, Bits[bool]] = {
 ENABLES: dict[Intercept, Bits[bool]] = {
     Intercept.RDTSCP: Secondary.enable_rdtscp,
     Intercept.INVPCID: Secondary.enable_invpcid,
+    Intercept.UMWAIT: Secondary.enable_user_wait_and_pause,
+    Intercept.TPAUSE: Secondary.enable_user_wait_and_pause,
     Intercept.XSAVES: Secondary.enable_xsaves,
     Intercept.XRSTORS: Secondary.enable_xsaves,
 }
