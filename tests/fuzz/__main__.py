@@ -1,5 +1,5 @@
 """`make fuzz`: random instructions against Unicorn, the two rule books on random VMCSs, random entries, VMX instructions, EPT trees,
-guests that attack the hypervisor, damaged disk images, and guests that attack IDE, PCI and fw_cfg.
+guests that attack the hypervisor, damaged disk images and kernels, calls of the firmware, and guests that attack IDE, PCI and fw_cfg.
 
 Failures are printed with the seed that repeats them.
 """
@@ -11,13 +11,15 @@ import os
 import sys
 import time
 
-from tests.fuzz import devices, guests, images, instructions, rules, vmx
+from tests.fuzz import devices, firmware, guests, images, instructions, kernels, rules, vmx
 from tests.fuzz.campaign import Outcome
 
 CAMPAIGNS = {
     "instructions": 1_000_000,
     "rules": 1_000_000,
     "images": 1_000_000,
+    "kernels": 1_000_000,
+    "firmware": 500_000,
     "entries": 2_000_000,
     "vmx": 2_000_000,
     "ept": 6_000_000,
@@ -56,6 +58,10 @@ def run(name: str, count: int, seed: int, processes: int) -> Outcome:
             return vmx.run("entries", count, seed, progress)
         case "images":
             return images.run(count, seed, progress)
+        case "kernels":
+            return kernels.run(count, seed, progress)
+        case "firmware":
+            return firmware.run(count, seed, progress)
         case "devices":
             return devices.run(count, seed, progress)
         case "guests":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.fuzz import devices, guests, images, rules, vmx
+from tests.fuzz import devices, firmware, guests, images, kernels, rules, vmx
 from tests.vmx.witnesses import UNREACHABLE
 from vmxon.vmx.rules import RULES
 
@@ -27,7 +27,7 @@ def test_vmx_campaigns_find_nothing(kind):
     assert outcome.cases >= 5000
 
 
-@pytest.mark.parametrize("campaign", [images, devices])
+@pytest.mark.parametrize("campaign", [images, devices, kernels, firmware])
 def test_damaged_images_and_hostile_ports_find_nothing(campaign):
     outcome = campaign.run(5000, 1, lambda cases, failures: None)
     assert outcome.failures == []

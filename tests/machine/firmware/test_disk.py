@@ -82,6 +82,12 @@ def test_refusals_and_the_status_they_leave(caller: Caller, registers: dict[str,
     assert (failed(again), again.ah) == (True, status)
 
 
+def test_a_damaged_status_is_told_as_it_is(caller: Caller) -> None:
+    caller.memory[Bda.DISK_STATUS] = 0x24
+    call = caller.call(0x13, ah=1, dl=0x80)
+    assert (failed(call), call.ah) == (True, 0x24)
+
+
 def test_write_and_verify(caller: Caller) -> None:
     caller.write(BUFFER, b"\xa5" * 512)
     written = caller.call(0x13, ax=0x0301, cx=2, dl=0x80, es=BUFFER >> 4)

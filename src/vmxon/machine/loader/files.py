@@ -63,25 +63,42 @@ def load_files(
     root_pointer: int = 0,
     entry: LinuxEntry = LinuxEntry.PROTECTED,
 ) -> BootImage:
-    """Read and lay out a kernel and its modules, each with its string, by the first protocol that the kernel offers.
+    """Read a kernel and its modules, each with its string, and lay them out as `load_image` does.
+
+    Raises:
+        ImageError: a file is not what it should be, or memory is too small.
+    """
+    image = read_file(kernel, memory_size)
+    read = [Module(str(path), read_file(path, memory_size), line) for path, line in modules]
+    return load_image(image, str(kernel), memory_size, command_line, read, root_pointer, entry)
+
+
+def load_image(
+    image: bytes,
+    name: str,
+    memory_size: int,
+    command_line: str = "",
+    modules: Sequence[Module] = (),
+    root_pointer: int = 0,
+    entry: LinuxEntry = LinuxEntry.PROTECTED,
+) -> BootImage:
+    """Lay out a kernel by the first protocol that it offers.
 
     They are Linux's bzImage (at `entry`), multiboot 1 and 2, PVH, and a flat binary that begins with a boot sector; the kernel may be
     packed by gzip. `root_pointer` is where the ACPI root pointer will be; 0 lets the kernel search.
 
     Raises:
-        ImageError: a file is not what it should be, or memory is too small.
+        ImageError: it is not what it should be, or memory is too small.
     """
-    name = str(kernel)
-    image = unpacked(read_file(kernel, memory_size), name, memory_size)
-    read = [Module(str(path), read_file(path, memory_size), line) for path, line in modules]
+    image = unpacked(image, name, memory_size)
     if is_bzimage(image):
-        return load_bzimage(image, name, memory_size, command_line, read, root_pointer, entry)
+        return load_bzimage(image, name, memory_size, command_line, modules, root_pointer, entry)
     if multiboot.has_header(image):
-        return load_multiboot(image, name, memory_size, command_line, read)
+        return load_multiboot(image, name, memory_size, command_line, modules)
     if multiboot2.has_header(image):
-        return load_multiboot2(image, name, memory_size, command_line, read, root_pointer)
+        return load_multiboot2(image, name, memory_size, command_line, modules, root_pointer)
     if pvh_entry(image) is not None:
-        return load_pvh(image, name, memory_size, command_line, read, root_pointer)
+        return load_pvh(image, name, memory_size, command_line, modules, root_pointer)
     if is_flat(image):
         return load_flat(image, name)
     what = "an ELF program without a header of a boot protocol" if is_elf(image) else "no kernel that we know"

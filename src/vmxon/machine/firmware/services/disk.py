@@ -74,7 +74,7 @@ class DiskServices:
         """INT 13h."""
         unit = self.units.get(call.dl)
         if call.ah == 0x01:
-            self._finish(call, Status(self.memory.byte(Bda.DISK_STATUS)), remember=False)
+            self._finish(call, self.memory.byte(Bda.DISK_STATUS))
         elif call.ah == 0x15:
             self._kind(call, unit)
         elif unit is None or (call.ah == 0x08 and unit.geometry is None):
@@ -84,10 +84,9 @@ class DiskServices:
         else:
             self._finish(call, self._on_unit(call, unit))
 
-    def _finish(self, call: Call, status: Status | None, remember: bool = True) -> None:
+    def _finish(self, call: Call, status: int | None) -> None:
         """Carry and AH; None where AH has an answer of its own."""
-        if remember:
-            self.memory.set_byte(Bda.DISK_STATUS, status or 0)
+        self.memory.set_byte(Bda.DISK_STATUS, status or 0)
         if status:
             call.fail(status)
             return

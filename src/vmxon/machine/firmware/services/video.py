@@ -14,7 +14,6 @@ from vmxon.machine.firmware.memory import BiosMemory, Ports, linear
 from vmxon.machine.firmware.services.video_modes import CURSOR_SHAPE, MODES, PAGES, VideoModes
 
 TEXT, TEXT_BYTES = 0xB8000, 0x8000
-BELL, BACKSPACE, LINE_FEED, RETURN = 0x07, 0x08, 0x0A, 0x0D
 CURSOR_START, START_HIGH, CURSOR_HIGH = 0x0A, 0x0C, 0x0E
 BLANK = 0x20
 NO_VBE = 0x0100
@@ -39,7 +38,7 @@ class VideoServices:
             0x08: self._read_cell,
             0x09: lambda call: self._repeat(call, call.bl),
             0x0A: lambda call: self._repeat(call, None),
-            0x0E: lambda call: self._type(self.page, call.al),
+            0x0E: lambda call: self._type(self.page, bytes((call.al,))),
             0x0F: self._get_mode,
             0x10: self.modes.palette,
             0x11: self.modes.fonts,
@@ -57,8 +56,7 @@ class VideoServices:
 
     def put(self, text: str) -> None:
         """Show a line of our own."""
-        for character in text.encode("ascii"):
-            self._type(self.page, character)
+        self._type(self.page, text.encode("ascii"))
 
     # State.
     @property
@@ -148,30 +146,34 @@ class VideoServices:
 
     def _store(self, address: int, data: bytes) -> None:
         """Write cells, none beyond the end of text memory, whatever the data area says."""
-        self.memory.write(address, data[: TEXT + TEXT_BYTES - address])
+        room = TEXT + TEXT_BYTES - address
+        if room > 0:
+            self.memory.write(address, data[:room])
 
-    def _type(self, page: int, character: int, attribute: int | None = None) -> None:
-        """One character as a teletype would."""
+    def _type(self, page: int, text: bytes, attributes: bytes = b"") -> None:
+        """Characters as a teletype would; each keeps the attribute of its cell where it brings none."""
         row, column = self._cursor(page)
-        match character:
-            case 7:
-                return
-            case 8:
-                column = max(0, column - 1)
-            case 10:
-                row += 1
-            case 13:
-                column = 0
-            case _:
-                self._put_cell(self._cell(page, row, column), character, attribute)
-                column += 1
-                if column >= self.columns:
-                    row, column = row + 1, 0
-        last = self.rows - 1
-        if row > last:
-            row = last
-            below = self.memory.byte(self._cell(page, last, min(column, self.columns - 1)) + 1)
-            self._scroll(page, (0, 0, last, self.columns - 1), 1, attribute if attribute is not None else below)
+        columns, last = self.columns, self.rows - 1
+        for place, character in enumerate(text):
+            attribute = attributes[place] if attributes else None
+            match character:
+                case 7:  # the bell, which nobody hears
+                    continue
+                case 8:
+                    column = max(0, column - 1)
+                case 10:
+                    row += 1
+                case 13:
+                    column = 0
+                case _:
+                    self._put_cell(self._cell(page, row, column), character, attribute)
+                    column += 1
+                    if column >= columns:
+                        row, column = row + 1, 0
+            if row > last:
+                row = last
+                below = self.memory.byte(self._cell(page, last, min(column, columns - 1)) + 1)
+                self._scroll(page, (0, 0, last, columns - 1), 1, below if attribute is None else attribute)
         self._move(page % PAGES, row, column)
 
     def _write_string(self, call: Call) -> None:
@@ -179,10 +181,11 @@ class VideoServices:
         page, before = call.bh % PAGES, self._cursor(call.bh)
         self._move(page, call.dh, call.dl)
         paired = bool(call.al & 2)
-        text = self.memory.read(linear(call.es, call.bp), call.cx * (2 if paired else 1))
-        for place in range(call.cx):
-            character, attribute = (text[2 * place], text[2 * place + 1]) if paired else (text[place], call.bl)
-            self._type(page, character, attribute)
+        data = self.memory.read(linear(call.es, call.bp), call.cx * (2 if paired else 1))
+        if paired:
+            self._type(page, data[::2], data[1::2])
+        else:
+            self._type(page, data, bytes((call.bl,)) * len(data))
         if not call.al & 1:
             self._move(page, *before)
 
