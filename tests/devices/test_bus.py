@@ -224,3 +224,18 @@ def test_a_guest_that_tries_every_address_fills_no_table_without_end() -> None:
 @pytest.mark.parametrize("size", [1, 2, 4, 8])
 def test_widths(size: int) -> None:
     assert FULL[size] == (1 << 8 * size) - 1
+
+
+@pytest.mark.parametrize("size", [3, 5, 6, 7])
+def test_parts_of_an_access_that_crosses_a_page(size: int) -> None:
+    bus, device = Bus("memory", 1 << 52), Registers()
+    bus.attach(0x1000, device)
+    device.bytes[0], device.bytes[1] = 0x11, 0x22
+    read = bus.read(0x1000, size)
+    assert read & 0xFFFF == 0x2211
+    assert read >> 8 * size == 0
+    if size > 5:
+        assert read >> 32 & 0xFFFF == 0xBEEF
+    bus.write(0x1000, size, 0x77665544332255)
+    assert device.bytes[0] == 0x55
+    assert device.word == (0x6655 if size > 5 else 0xBEEF)

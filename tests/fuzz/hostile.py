@@ -154,7 +154,8 @@ gate:
     mov eax, 0x80000011
     mov cr0, eax
     push 0x18
-    push offset again
+    mov eax, offset again
+    push eax
     retf
 """
 RESTORES = {

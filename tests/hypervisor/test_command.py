@@ -99,7 +99,7 @@ def test_a_triple_fault(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "words", "line"),
     [
-        (b"hello", (), "no multiboot header in its first 5 bytes; build it with a multiboot 1 header (magic 0x1badb002)"),
+        (b"hello", (), "is no kernel that we know, expected multiboot 1 or 2, a PVH note, a bzImage, or a boot sector"),
         (b"", (), "is empty, expected a multiboot ELF kernel"),
         (None, (), "no such file; give the path of a multiboot ELF kernel"),
         (image_of("nop"), ("-m", "1M"), "it loads at 0x100000–"),

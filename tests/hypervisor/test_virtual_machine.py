@@ -56,8 +56,8 @@ def test_memory_that_is_no_multiple_of_2_mib() -> None:
 def test_outside_memory_reads_are_ones_and_writes_are_lost() -> None:
     run(
         """
-        mov dword ptr [0xFEE00030], 5
-        cmp dword ptr [0xFEE00030], -1
+        mov dword ptr [0xFED00030], 5
+        cmp dword ptr [0xFED00030], -1
         jne bad
         cmp dword ptr [0x200000], -1
         jne bad

@@ -59,12 +59,13 @@ def run_once(program: Program | None, machine: MachineOptions, paging: str, unti
     from vmxon.hypervisor.memory.virtual_memory import PagingMode
     from vmxon.hypervisor.virtual_machine import VirtualMachine
     from vmxon.machine.loader import load_files, load_multiboot
+    from vmxon.machine.loader.information import ROOT_POINTER
 
     if program is None:
         image = load_multiboot(bundled_guest(), "the bundled guest", machine.memory)
     else:
         modules = [(module.path, module.command_line) for module in program.modules]
-        image = load_files(program.kernel, machine.memory, program.append, modules)
+        image = load_files(program.kernel, machine.memory, program.append, modules, ROOT_POINTER)
     watcher = Watcher(until, lambda: guest.end(0))
     guest = VirtualMachine(
         find_model(machine.model),

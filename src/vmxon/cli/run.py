@@ -37,6 +37,7 @@ def start(options: RunOptions) -> int:
     from vmxon.hypervisor.memory.virtual_memory import PagingMode
     from vmxon.hypervisor.virtual_machine import VirtualMachine
     from vmxon.machine.loader import load_files, load_multiboot
+    from vmxon.machine.loader.information import ROOT_POINTER
     from vmxon.machine.loader.linux import LinuxEntry
 
     machine, program = options.machine, options.program
@@ -46,7 +47,7 @@ def start(options: RunOptions) -> int:
         image = load_multiboot(bundled_guest(), "the bundled guest", machine.memory)
     elif program is not None:
         modules = [(module.path, module.command_line) for module in program.modules]
-        image = load_files(program.kernel, machine.memory, program.append, modules, entry=LinuxEntry(machine.entry))
+        image = load_files(program.kernel, machine.memory, program.append, modules, ROOT_POINTER, LinuxEntry(machine.entry))
     show_build_progress(sys.stderr)
     console = GuestConsole(machine)
     guest = VirtualMachine(

@@ -189,37 +189,37 @@ class Bus:
         return address in self.owners or self._window(address, 1) is not None
 
     def read(self, address: int, size: int) -> int:
-        """The value of `size` bytes (a power of two) at `address`."""
-        reader = self._readers[size].get(address)
+        """The value of `size` bytes, 1 to 8, at `address`."""
+        reader = self._readers[size].get(address) if size in FULL else None
         if reader is not None:
             return reader() & FULL[size]
         found = self._window(address, size) if self._starts else None
         if found is not None:
-            return found[1].read(address - found[0], size) & FULL[size]
+            return found[1].read(address - found[0], size) & (1 << 8 * size) - 1
         if size == 1:
             if address not in self.owners:
                 _count(self.unclaimed_reads, address)
             return 0xFF
-        half = size // 2
+        half = half_of(size)
         low = self.read(address, half)
-        return low | self.read(address + half & self.last, half) << half * 8
+        return low | self.read(address + half & self.last, size - half) << half * 8
 
     def write(self, address: int, size: int, value: int) -> None:
-        """Store the low `size` bytes (a power of two) of `value` at `address`."""
-        writer = self._writers[size].get(address)
+        """Store the low `size` bytes, 1 to 8, of `value` at `address`."""
+        writer = self._writers[size].get(address) if size in FULL else None
         if writer is not None:
             writer(value & FULL[size])
             return
         found = self._window(address, size) if self._starts else None
         if found is not None:
-            found[1].write(address - found[0], size, value & FULL[size])
+            found[1].write(address - found[0], size, value & (1 << 8 * size) - 1)
         elif size == 1:
             if address not in self.owners:
                 _count(self.unclaimed_writes, address)
         else:
-            half = size // 2
+            half = half_of(size)
             self.write(address, half, value)
-            self.write(address + half & self.last, half, value >> half * 8)
+            self.write(address + half & self.last, size - half, value >> half * 8)
 
     def read_ahead(self, address: int, size: int) -> bytes:
         """What the next reads of `size` bytes will give without any effect but to move on; empty where that is not known."""
@@ -241,6 +241,11 @@ class Bus:
             return
         for start in range(0, len(data), size):
             self.write(address, size, int.from_bytes(data[start : start + size], "little"))
+
+
+def half_of(size: int) -> int:
+    """The greatest power of two below `size`, which is at least 2: a memory access that crosses a page may have 3, 5, 6 or 7 bytes."""
+    return 1 << (size - 1).bit_length() - 1
 
 
 def _count(counter: Counter[int], address: int) -> None:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from vmxon.devices.apic.message import Message
 from vmxon.devices.ide import IdeDrive
 from vmxon.hypervisor.exits import StringInputOutput
-from vmxon.hypervisor.memory.guest_memory import GuestMemory
+from vmxon.hypervisor.guest_apic import PAGE_ADDRESS as APIC_PAGE
+from vmxon.hypervisor.guest_apic import GuestApic
+from vmxon.hypervisor.memory.guest_memory import DEVICES, GuestMemory
 from vmxon.hypervisor.memory.guest_walk import PageFault, Paging, translate
+from vmxon.hypervisor.operation.guest_time import GuestTime
 from vmxon.hypervisor.operation.registers import GuestRegisters, Register
 from vmxon.hypervisor.operation.vmcs import Bitmaps
 from vmxon.machine.board import Board, Sinks
@@ -15,6 +19,7 @@ from vmxon.machine.configuration import PcConfiguration
 from vmxon.machine.firmware import Bios, BiosMemory
 from vmxon.machine.pace import Pace
 from vmxon.machine.root import RootProcessor
+from vmxon.machine.tables import Hardware, system_tables
 from vmxon.vmx.fields import VmcsField as Field
 
 PAGE = 4096
@@ -22,7 +27,8 @@ DIRECTION = 1 << 10
 FULL = {1: 0xFF, 2: 0xFFFF, 4: 0xFFFF_FFFF}
 KEPT = {1: ~0xFF, 2: ~0xFFFF, 4: 0}
 """Bits of RAX that IN leaves alone; a 32-bit result clears the upper half."""
-EVERY_LINE = 0xFF
+EVERY_LINE, MASKED, TIMER = 0xFF, 1 << 16, 0
+"""The 8259's mask, the mask bit of an entry of either APIC, and the timer's among the local vectors."""
 HARMLESS = (0x80,)
 """Ports that the guest reaches without an exit: nothing is behind them but a delay."""
 
@@ -43,17 +49,26 @@ class GuestDevices:
         leave: Callable[[int], None],
         reset: Callable[[], None],
         paging: Callable[[bool], Paging],
-        spend: Callable[[int], None],
+        time: GuestTime,
+        alarm: Callable[[], None],
         drives: Sequence[IdeDrive | None] = (),
     ) -> None:
-        self._paging, self._spend = paging, spend
+        self._paging, self._time, self._alarm = paging, time, alarm
         self.root, self.memory, self.registers, self.pace = root, memory, registers, pace
-        configuration = PcConfiguration(
-            model=root.processor.model, memory_size=memory.size, drives=tuple(drives), pace=pace
+        self.configuration = PcConfiguration(model=root.processor.model, memory_size=memory.size, drives=tuple(drives), pace=pace)
+        sinks = Sinks(
+            (serial,),
+            debug_console,
+            leave=leave,
+            reset=reset,
+            power_off=lambda: leave(0),
+            message=self._receive,
+            past_apic=self._lead_past,
         )
-        sinks = Sinks((serial,), debug_console, leave=leave, reset=reset, power_off=lambda: leave(0))
-        self.board = Board(configuration, memory.view, sinks, memory)
-        self.board.program()
+        self.board = Board(self.configuration, memory.view, sinks, memory)
+        self.apic = GuestApic(self.board.clock, self.board.pic.acknowledge, self.board.io_apic.end, reset)
+        self.board.pic.output.connect(lambda level: self.apic.device.set_pin(0, level))
+        self._program()
         self._bios: Bios | None = None
         self.clock = self.board.clock
         for port in HARMLESS:
@@ -72,15 +87,54 @@ class GuestDevices:
         (byte,) = self.root.read(place, 1)
         self.root.write(place, bytes((byte & ~(1 << (port & 7)),)))
 
+    def _receive(self, message: Message) -> bool:
+        return self.apic.device.receive(message)
+
+    def _lead_past(self, past: bool) -> None:
+        self.apic.device.lead_past(past)
+
+    def _program(self) -> None:
+        self.board.program()
+        self.apic.program()
+
     def reset(self) -> None:
         """RESET of every device, and what a BIOS does for a kernel that none starts."""
         self.board.reset()
-        self.board.program()
+        self.apic.reset()
+        self.apic.device.set_pin(0, self.board.pic.output.level)
+        self._program()
+
+    def place_tables(self) -> None:
+        """What a BIOS tells of the machine: ACPI's and the MultiProcessor Specification's tables."""
+        signature, _, _, features = self.root.cpuid(1)
+        for table in system_tables(Hardware.of(self.configuration), signature, features):
+            self.memory.write(table.address, table.data)
 
     @property
     def deaf(self) -> bool:
-        """The guest has masked every interrupt line, and nobody but the guest can change that."""
-        return self.board.pic.primary.mask == EVERY_LINE
+        """The guest has masked every interrupt, and nobody but the guest can change that."""
+        entries = (*self.board.io_apic.entries, self.apic.device.entries[TIMER])
+        return self.board.pic.primary.mask == EVERY_LINE and all(entry & MASKED for entry in entries)
+
+    # Memory-mapped registers: the guest runs, and its instruction waits for the answer.
+    def load(self, offset: int, size: int) -> int:
+        """A load from the window behind `DEVICES`."""
+        self.advance(self._time.running)
+        address = DEVICES + offset
+        if address & -PAGE == APIC_PAGE:
+            return self.apic.read(address, size)
+        return self.board.memory_bus.read(address, size)
+
+    def store(self, offset: int, size: int, value: int) -> None:
+        """A store to it; the guest exits behind the instruction where an interrupt has come, or another deadline."""
+        self.advance(self._time.running)
+        address, before = DEVICES + offset, self.clock.next_deadline()
+        if address & -PAGE == APIC_PAGE:
+            self.apic.write(address, size, value)
+        else:
+            self.board.memory_bus.write(address, size, value)
+        if self.apic.line or self.apic.nmi or self.clock.next_deadline() != before:
+            self._alarm()
 
     # Time.
     def advance(self, ticks: int) -> None:
@@ -124,7 +178,7 @@ class GuestDevices:
         self._step(Register.RDI if access.input else Register.RSI, -size if flags & DIRECTION else size * count, width)
         if access.repeated:
             self._step(Register.RCX, -count, width)
-        self._spend(count)
+        self._time.spend(count)
         return left == count
 
     def _pieces(self, access: StringInputOutput, paging: Paging, length: int) -> list[tuple[int, int, int]] | PageFault:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from vmxon.devices.bus import Device, reads, writes
 from vmxon.hypervisor.exits import RawExit
-from vmxon.hypervisor.memory.arch_memory import LARGE
 from vmxon.hypervisor.memory.page_manager import PAGE
 from vmxon.hypervisor.operation.registers import Register
 from vmxon.vmx.exit_reasons import ExitReason
@@ -102,20 +101,13 @@ class Hooks:
     ) -> None:
         """Memory-mapped registers: loads call `read(offset, size)`, stores `write(offset, size, value)`.
 
-        The guest's pages lead to a window on the machine's physical bus, so that no instruction has to be decoded. ValueError where
-        the pages are not whole, are the guest's memory, or have been touched already.
+        ValueError where the pages are not whole, are the guest's memory, or have been touched already.
         """
         memory = self.machine.memory
         if address % PAGE or size % PAGE or size <= 0 or address < memory.size:
             raise ValueError(f"{size:#x} bytes at {address:#x} must be whole pages above the guest's memory")
-        window = self.machine.host.windows.open(size, read, write)
-        space = memory.address_space
-        for offset in range(0, size, PAGE):
-            space.map_page(address + offset, window + offset, execute=False)
-        # What is left of the first and last 2 MiB can no longer be mapped as one page.
-        for page in range(max(memory.size, address & -LARGE), -(-(address + size) // LARGE) * LARGE, PAGE):
-            if space.lookup(page) is None:
-                space.map_page(page, memory.nowhere, execute=False)
+        memory.open_window(address, self.machine.host.windows.open(size, read, write), size)
+        self.machine.paging.forget()
 
     def msr(self, address: int, *, read: Callable[[], int] | None = None, write: Callable[[int], None] | None = None) -> None:
         """RDMSR calls `read()`, WRMSR calls `write(value)`; one that is not given is the policy's."""

@@ -177,5 +177,6 @@ class Hypervisor:
         host.root.write(memory.base, bytes(memory.size))
         host.pages.release(memory.base, memory.size // PAGE)
         machine.paging.release()
+        host.windows.close(memory.devices)
         for page in (*memory.address_space.tables, machine.vmcs, machine.live.page, bitmaps.io_a, bitmaps.io_b, bitmaps.msr):
             host.pages.release(page)

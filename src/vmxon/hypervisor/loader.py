@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from vmxon.hypervisor.memory.guest_memory import GuestMemory
 from vmxon.hypervisor.operation.registers import GuestRegisters, Register
-from vmxon.hypervisor.operation.start import enter_long_mode, enter_real_mode
+from vmxon.hypervisor.operation.start import enter_real_mode
 from vmxon.machine.firmware import Bios, rom
 from vmxon.machine.loader import BootImage, RealStart
 from vmxon.machine.root import RootProcessor
@@ -16,8 +16,17 @@ from vmxon.vmx.fields import VmcsField
 class Loader:
     """Fills guest memory; the VMCS must be current. `firmware` is made once a guest starts through it."""
 
-    def __init__(self, root: RootProcessor, memory: GuestMemory, registers: GuestRegisters, firmware: Callable[[], Bios]) -> None:
-        self.root, self.memory, self.registers, self.firmware = root, memory, registers, firmware
+    def __init__(
+        self,
+        root: RootProcessor,
+        memory: GuestMemory,
+        registers: GuestRegisters,
+        *,
+        firmware: Callable[[], Bios],
+        enter_long_mode: Callable[[int], None],
+    ) -> None:
+        self.root, self.memory, self.registers = root, memory, registers
+        self.firmware, self.enter_long_mode = firmware, enter_long_mode
 
     def load(self, image: BootImage) -> None:
         """Copy the image and set RIP, RSP, EAX and EBX as its boot protocol says.
@@ -30,7 +39,7 @@ class Loader:
             self.start_firmware(image.start)
             return
         if image.start is not None:
-            enter_long_mode(self.root, image.start.tables)
+            self.enter_long_mode(image.start.tables)
         self.registers[Register.RAX], self.registers[Register.RBX] = image.eax, image.ebx
         self.registers[Register.RSI] = image.esi
         self.root.set_fields(VmcsField.GUEST_RIP, image.entry, VmcsField.GUEST_RSP, image.esp)

@@ -19,7 +19,7 @@ from vmxon.hypervisor.hypercall import Hypercall
 from vmxon.hypervisor.inbox import Inbox
 from vmxon.hypervisor.loader import Loader
 from vmxon.hypervisor.memory.extended_paging import ExtendedPaging
-from vmxon.hypervisor.memory.guest_memory import GuestMemory
+from vmxon.hypervisor.memory.guest_memory import DEVICES, DEVICES_END, GuestMemory
 from vmxon.hypervisor.memory.page_manager import PAGE
 from vmxon.hypervisor.memory.virtual_memory import PagingMode, VirtualMemory
 from vmxon.hypervisor.operation.guest_time import GuestTime
@@ -91,7 +91,12 @@ class VirtualMachine:
         self.root, self.pages = host.root, host.pages
         root = self.root
         self.time = GuestTime(root)
-        self.memory = GuestMemory(root, self.pages, memory_size)
+        window = host.windows.open(
+            DEVICES_END - DEVICES,
+            self._load_device,
+            self._store_device,
+        )
+        self.memory = GuestMemory(root, self.pages, memory_size, window)
         self.bitmaps = bitmaps = new_bitmaps(root, self.pages)
         host.vacate()
         self.vmcs = new_vmcs(root, self.pages)
@@ -117,16 +122,19 @@ class VirtualMachine:
             leave=self.end,
             reset=self._want_reset,
             paging=lambda user: self.paging.paging(user),  # noqa: PLW0108 - `paging` is made later, from the injector of these devices
-            spend=self.time.spend,
+            time=self.time,
+            alarm=root.interrupt,
             drives=drives,
         )
-        self._loader = Loader(root, self.memory, self.registers, self.devices.firmware)
-        self.injector = Injector(root, self.devices.board.pic)
+        self.injector = Injector(root, self.devices.apic)
         self.paging: VirtualMemory
         if paging is PagingMode.EPT:
             self.paging = ExtendedPaging(root, self.memory, self.registers, self.injector)
         else:
             self.paging = ShadowPaging(root, self.memory, self.registers, self.injector, ShadowTables(root, self.pages, self.memory))
+        self._loader = Loader(
+            root, self.memory, self.registers, firmware=self.devices.firmware, enter_long_mode=self.paging.enter_long_mode
+        )
         self.dispatcher = Dispatcher(
             root,
             self.memory,
@@ -151,7 +159,7 @@ class VirtualMachine:
         """Somebody may type: idle time passes at the pace of the wall clock."""
         self.no_reboot = False
         """A reset ends the run with status 0."""
-        self._start: Callable[[], None] = lambda: None
+        self._start: Callable[[], None] | None = None
         self.exit_value: int | None = None
         self.asleep = False
         """It has executed HLT, and no interrupt has come yet."""
@@ -169,8 +177,7 @@ class VirtualMachine:
         Raises:
             ConfigurationError: it starts in real mode, which this guest cannot.
         """
-        self._start = lambda: self._loader.load(image)
-        self._start()
+        self._begin(lambda: self._loader.load(image))
 
     def boot(self) -> None:
         """Start the firmware, which starts a disk's boot sector; each reset does it again.
@@ -178,8 +185,18 @@ class VirtualMachine:
         Raises:
             ConfigurationError: this guest cannot start in real mode.
         """
-        self._start = self._loader.start_firmware
-        self._start()
+        self._begin(self._loader.start_firmware)
+
+    def _begin(self, start: Callable[[], None]) -> None:
+        self._start = start
+        self.devices.place_tables()
+        start()
+
+    def _load_device(self, offset: int, size: int) -> int:
+        return self.devices.load(offset, size)
+
+    def _store_device(self, offset: int, size: int, value: int) -> None:
+        self.devices.store(offset, size, value)
 
     def _write_controls(self) -> None:
         if self.paging_mode is PagingMode.EPT:
@@ -201,7 +218,8 @@ class VirtualMachine:
         self.paging.reset()
         self.time.set_counter(0)
         self.asleep, self.next_rip, self._blocking, self._deadline, self._reset_wanted = False, None, 0, 0, False
-        self._start()
+        if self._start is not None:
+            self._begin(self._start)
 
     def _want_reset(self) -> None:
         if self.no_reboot:
@@ -263,7 +281,7 @@ class VirtualMachine:
         now = self.time.now
         if now >= self._deadline:
             self.devices.advance(now)
-        if injector.pending or injector.window or injector.pic.output.level:
+        if injector.wanted:
             injector.offer_interrupt()
         deadline = self.devices.next_deadline()
         self._deadline = NEVER if deadline is None else deadline
@@ -320,8 +338,8 @@ class VirtualMachine:
         Raises:
             GuestStopped: nothing will ever wake it.
         """
-        output = self.devices.board.pic.output
-        while self.asleep and not output.level:
+        apic = self.devices.apic
+        while self.asleep and not (apic.line or apic.nmi):
             if self.inbox:
                 self.inbox.serve()
                 continue

@@ -18,6 +18,21 @@ VIRTUAL_WIRE = ((ApicRegister.SPURIOUS_VECTOR, 0x1FF), (ApicRegister.LVT_LINT0, 
 REGISTER_STRIDE, REGISTER_BYTES = 16, 4
 
 
+def load_register(apic: LocalApic, address: int, size: int) -> int:
+    """A load from the APIC page; registers answer in the low four bytes of sixteen, the rest is 0."""
+    number, offset = divmod(address & 0xFFF, REGISTER_STRIDE)
+    if offset >= REGISTER_BYTES:
+        return 0
+    return apic.read(number) >> 8 * offset & (1 << 8 * size) - 1
+
+
+def store_register(apic: LocalApic, address: int, size: int, value: int) -> None:
+    """A store to the APIC page; what is not 32 bits wide and aligned is lost."""
+    number, offset = divmod(address & 0xFFF, REGISTER_STRIDE)
+    if not offset and size >= REGISTER_BYTES:
+        apic.write(number, value & 0xFFFF_FFFF)
+
+
 class ApicWires:
     """Makes a `LocalApic` of its own for `processor`; `external` acknowledges at the 8259, `broadcast` tells I/O APICs of an EOI."""
 
@@ -88,17 +103,12 @@ class ApicWires:
         return address & ~0xFFF == self.state.apic_page
 
     def read(self, address: int, size: int) -> int:
-        """A load from the APIC page; registers answer in the low four bytes of sixteen, the rest is 0."""
-        number, offset = divmod(address & 0xFFF, REGISTER_STRIDE)
-        if offset >= REGISTER_BYTES:
-            return 0
-        return self.apic.read(number) >> 8 * offset & (1 << 8 * size) - 1
+        """A load from the APIC page."""
+        return load_register(self.apic, address, size)
 
     def write(self, address: int, size: int, value: int) -> None:
-        """A store to the APIC page; what is not 32 bits wide and aligned is lost."""
-        number, offset = divmod(address & 0xFFF, REGISTER_STRIDE)
-        if not offset and size >= REGISTER_BYTES:
-            self.apic.write(number, value & 0xFFFF_FFFF)
+        """A store to the APIC page."""
+        store_register(self.apic, address, size, value)
 
     def read_msr(self) -> None:
         """HostRequest.MSR_READ: the answer goes into the latch."""

@@ -10,7 +10,7 @@ from vmxon.hypervisor.memory.guest_memory import GuestMemory
 from vmxon.hypervisor.memory.page_manager import PAGE, PageManager
 from vmxon.machine.root import RootProcessor, bare_processor
 
-MEMORY = 16 << 20
+MEMORY, WINDOW = 16 << 20, 1 << 40
 
 
 @pytest.fixture(scope="module")
@@ -67,25 +67,27 @@ def test_a_page_starts_at_a_multiple_of_its_size(root: RootProcessor, pages: Pag
 
 
 def test_memory_is_supplied_in_the_largest_pages_that_fit(root: RootProcessor, pages: PageManager) -> None:
-    memory = GuestMemory(root, pages, 5 << 20)
+    memory = GuestMemory(root, pages, 5 << 20, WINDOW)
     memory.supply(0x1234)
     memory.supply(0x40_1000)
     memory.supply(0x50_0000)
+    memory.supply(0x1000_0000)
     memory.supply(0xFEE0_0020)
     lookup = memory.address_space.lookup
     assert lookup(0) == Mapping(0, memory.base, LARGE, 7)
     assert lookup(0x40_1000) == Mapping(0x40_1000, memory.base + 0x40_1000, PAGE, 7)
     assert memory.supplied == 513
-    above, far = lookup(0x50_0000), lookup(0xFEE0_0020)
+    above, far, device = lookup(0x50_0000), lookup(0x1000_0000), lookup(0xFEE0_0020)
     assert above is not None
     assert far is not None
+    assert device == Mapping(0xFEE0_0000, WINDOW + 0x3EE0_0000, LARGE, 0b011)
     assert (above.size, far.size, far.host, far.rights) == (PAGE, LARGE, memory.nowhere, 0b011)
     assert above.host >= MEMORY
     assert above.rights == 0b011
 
 
 def test_nothing_outside_the_guests_memory_is_reachable(root: RootProcessor, pages: PageManager) -> None:
-    memory = GuestMemory(root, pages, 2 << 20)
+    memory = GuestMemory(root, pages, 2 << 20, WINDOW)
     memory.write((2 << 20) - 2, b"abcd")
     assert memory.read((2 << 20) - 2, 4) == b"ab\xff\xff"
     assert root.read(memory.base + memory.size, 2) != b"cd"
@@ -94,4 +96,18 @@ def test_nothing_outside_the_guests_memory_is_reachable(root: RootProcessor, pag
 
 def test_a_guest_ends_below_the_hole(root: RootProcessor, pages: PageManager) -> None:
     with pytest.raises(ConfigurationError, match="a guest with 0xc0001000 bytes of memory, expected at most 0xc0000000"):
-        GuestMemory(root, pages, 0xC000_1000)
+        GuestMemory(root, pages, 0xC000_1000, WINDOW)
+
+
+def test_a_window_takes_single_pages_out_of_a_large_one(root: RootProcessor, pages: PageManager) -> None:
+    memory = GuestMemory(root, pages, 2 << 20, WINDOW)
+    memory.open_window(0xB000_1000, WINDOW * 2, 2 * PAGE)
+    for guest in (0xB000_0000, 0xB000_1000, 0xB000_2000, 0xB020_0000):
+        memory.supply(guest)
+    lookup = memory.address_space.lookup
+    assert lookup(0xB000_0000) == Mapping(0xB000_0000, memory.nowhere, PAGE, 0b011)
+    assert lookup(0xB000_1000) == Mapping(0xB000_1000, WINDOW * 2, PAGE, 0b011)
+    assert lookup(0xB000_2000) == Mapping(0xB000_2000, WINDOW * 2 + PAGE, PAGE, 0b011)
+    assert lookup(0xB020_0000) == Mapping(0xB020_0000, memory.nowhere, LARGE, 0b011)
+    with pytest.raises(ValueError, match="have been touched already"):
+        memory.open_window(0xB000_0000, WINDOW * 2, PAGE)

@@ -11,7 +11,7 @@ from vmxon.hypervisor.memory.guest_walk import PageFault, Paging, table_pages, t
 from vmxon.hypervisor.memory.page_manager import PageManager
 from vmxon.machine.root import bare_processor
 
-SIZE = 2 << 20
+SIZE, WINDOW = 2 << 20, 1 << 40
 PG, WP = 1 << 31 | 1, 1 << 16
 PSE, PAE, LMA = 1 << 4, 1 << 5, 1 << 10
 TOP, SECOND, THIRD, LAST = 0x1000, 0x2000, 0x3000, 0x4000
@@ -20,7 +20,7 @@ TOP, SECOND, THIRD, LAST = 0x1000, 0x2000, 0x3000, 0x4000
 @pytest.fixture
 def memory() -> GuestMemory:
     root = bare_processor(8 << 20)
-    return GuestMemory(root, PageManager(8 << 20, root.free), SIZE)
+    return GuestMemory(root, PageManager(8 << 20, root.free), SIZE, WINDOW)
 
 
 def put(memory: GuestMemory, table: int, index: int, entry: int, size: int = 8) -> None:

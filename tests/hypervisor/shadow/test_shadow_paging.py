@@ -26,8 +26,6 @@ LEGACY = """
     or eax, 0x80010000
     mov cr0, eax
 """
-
-
 def machine(code: bytes, paging: PagingMode, model: str = "max", memory: int = 4 * MIB) -> VirtualMachine:
     guest = VirtualMachine(MODELS[model], memory, serial=lambda _: None, debug_console=lambda _: None, paging=paging)
     guest.load(load_multiboot(code, "guest", memory))
@@ -46,7 +44,9 @@ def run(text: str, model: str = "max") -> VirtualMachine:
 def test_memory_is_equal_at_the_end(model: str) -> None:
     ept, shadow = machine(bundled_guest(), PagingMode.EPT, memory=8 * MIB), machine(bundled_guest(), PagingMode.SHADOW, model, 8 * MIB)
     assert (ept.run(20), shadow.run(20)) == (0, 0)
-    assert bytes(ept.memory.view) == bytes(shadow.memory.view)
+    # Between other models, all but the BIOS's areas, whose tables name the processor.
+    parts = (slice(None),) if model == "max" else (slice(0x9_FC00), slice(0x10_0000, None))
+    assert [bytes(ept.memory.view[part]) for part in parts] == [bytes(shadow.memory.view[part]) for part in parts]
     assert find_leaks(ept.memory, ept.paging) == find_leaks(shadow.memory, shadow.paging) == []
 
 

@@ -8,6 +8,7 @@ from vmxon.arch.exceptions import Vector
 from vmxon.errors import GuestStopped
 from vmxon.hypervisor.devices import GuestDevices
 from vmxon.hypervisor.exits import (
+    ControlRegisterWrite,
     Event,
     RawExit,
     StringInputOutput,
@@ -26,9 +27,10 @@ from vmxon.machine.root import RootProcessor
 from vmxon.vmx.events import EventType
 from vmxon.vmx.exit_reasons import ExitReason
 from vmxon.vmx.fields import VmcsField as Field
+from vmxon.vmx.qualifications import CrAccessType
 
 LOW = 0xFFFF_FFFF
-CR2 = 2
+CR2, CR8 = 2, 8
 STRING, INPUT = 1 << 4, 1 << 3
 VMX_INSTRUCTIONS = (
     *(ExitReason.VMCLEAR, ExitReason.VMLAUNCH, ExitReason.VMPTRLD, ExitReason.VMPTRST, ExitReason.VMREAD),
@@ -75,6 +77,7 @@ class Dispatcher:
             ExitReason.TRIPLE_FAULT: self._triple_fault,
             **dict.fromkeys(VMX_INSTRUCTIONS, self._undefined),
             **paging.actions,
+            ExitReason.CR_ACCESS: self._control_register,
         }
 
     def act(self, raw: RawExit) -> bool:
@@ -93,6 +96,31 @@ class Dispatcher:
         """What a report calls a reason."""
         number = reason & 0xFFFF
         return f"{number} ({ExitReason(number).title})" if number in ExitReason.__members__.values() else str(number)
+
+    # CR8 is the local APIC's; the other control registers belong to memory.
+    def _control_register(self, raw: RawExit) -> bool:
+        access = decode_exit(raw)
+        assert isinstance(access, ControlRegisterWrite)
+        if access.number != CR8:
+            return self.paging.actions[ExitReason.CR_ACCESS](raw)
+        apic, register = self.devices.apic, access.register
+        if access.kind is CrAccessType.MOV_FROM_CR:
+            self._set_register(register, apic.priority_class)
+            return True
+        value = self._register(register)
+        if value >> 4:
+            return self._refuse(raw)
+        apic.priority_class = value
+        return True
+
+    def _register(self, number: int) -> int:
+        return self.root.fields((Field.GUEST_RSP,))[0] if number == Register.RSP else self.registers[number]
+
+    def _set_register(self, number: int, value: int) -> None:
+        if number == Register.RSP:
+            self.root.set_fields(Field.GUEST_RSP, value)
+        else:
+            self.registers[number] = value
 
     # Ports.
     def _input_output(self, raw: RawExit) -> bool:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from vmxon.arch.exceptions import Vector
 from vmxon.arch.flags import Rflags
-from vmxon.devices.pic import PicPair
 from vmxon.errors import Fault, TripleFault
+from vmxon.hypervisor.guest_apic import GuestApic
 from vmxon.machine.root import RootProcessor
 from vmxon.vmx.controls import PrimaryProcessorBased
 from vmxon.vmx.events import EntryInterruption, EventType, IdtVectoring
 from vmxon.vmx.fields import VmcsField as Field
 
-BLOCKED_BY_STI_OR_MOV_SS = 3
+BLOCKED_BY_STI_OR_MOV_SS, BLOCKED_BY_NMI = 3, 8
 WINDOW = PrimaryProcessorBased.interrupt_window_exiting.mask
 CONTRIBUTORY = frozenset({Vector.DE, Vector.TS, Vector.NP, Vector.SS, Vector.GP})
 SOFTWARE = (EventType.SOFTWARE_INTERRUPT, EventType.PRIVILEGED_SOFTWARE_EXCEPTION, EventType.SOFTWARE_EXCEPTION)
@@ -20,8 +20,8 @@ SOFTWARE = (EventType.SOFTWARE_INTERRUPT, EventType.PRIVILEGED_SOFTWARE_EXCEPTIO
 class Injector:
     """What the next VM entry delivers (Vol. 3C §27.6 “Event Injection”), at most one event."""
 
-    def __init__(self, root: RootProcessor, pic: PicPair) -> None:
-        self.root, self.pic = root, pic
+    def __init__(self, root: RootProcessor, apic: GuestApic) -> None:
+        self.root, self.apic = root, apic
         (self._primary,) = root.fields((Field.PRIMARY_PROCESSOR_BASED_VM_EXECUTION_CONTROLS,))
         self.pending = False
         """An event waits in the VMCS for the next VM entry."""
@@ -69,14 +69,22 @@ class Injector:
         )
         self.pending = True
 
+    @property
+    def wanted(self) -> bool:
+        """Something has to be done before the next VM entry."""
+        return self.pending or self.window or self.apic.line or self.apic.nmi
+
     def offer_interrupt(self) -> None:
-        """Before VM entry: inject what the interrupt controller asks for, or ask for an exit when the guest is ready."""
-        wanted = self.pic.output.level
-        if wanted and not self.pending:
+        """Before VM entry: inject what the local APIC asks for, or ask for an exit when the guest is ready."""
+        apic = self.apic
+        if (apic.line or apic.nmi) and not self.pending:
             flags, blocking = self.root.fields((Field.GUEST_RFLAGS, Field.GUEST_INTERRUPTIBILITY_STATE))
-            if flags & Rflags.if_.mask and not blocking & BLOCKED_BY_STI_OR_MOV_SS:
-                self._inject(self.pic.acknowledge(), EventType.EXTERNAL_INTERRUPT, None, 0)
-                wanted = self.pic.output.level
+            if apic.nmi and not blocking & (BLOCKED_BY_NMI | BLOCKED_BY_STI_OR_MOV_SS):
+                apic.nmi = False
+                self.non_maskable()
+            elif apic.line and flags & Rflags.if_.mask and not blocking & BLOCKED_BY_STI_OR_MOV_SS:
+                self._inject(apic.acknowledge(), EventType.EXTERNAL_INTERRUPT, None, 0)
+        wanted = apic.line
         if wanted is not self.window:
             self.window = wanted
             controls = self._primary | WINDOW if wanted else self._primary & ~WINDOW

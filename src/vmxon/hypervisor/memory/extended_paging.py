@@ -12,6 +12,7 @@ from vmxon.hypervisor.memory.guest_memory import GuestMemory
 from vmxon.hypervisor.memory.guest_walk import PageFault, Paging
 from vmxon.hypervisor.memory.virtual_memory import Action, OwnMsr
 from vmxon.hypervisor.operation.registers import GuestRegisters
+from vmxon.hypervisor.operation.start import enter_long_mode
 from vmxon.hypervisor.policy.control_registers import ControlRegisters
 from vmxon.machine.root import RootProcessor
 from vmxon.vmx.exit_reasons import ExitReason
@@ -60,6 +61,13 @@ class ExtendedPaging:
     def reset(self) -> None:
         """Translations of the guest's own tables are forgotten; those of EPT stay true."""
         self.control.forget_translations()
+
+    def forget(self) -> None:
+        """Nothing: what was never touched is not in the tree."""
+
+    def enter_long_mode(self, tables: int) -> None:
+        """The guest's registers are the processor's."""
+        enter_long_mode(self.root, tables)
 
     def release(self) -> None:
         """Nothing: the tree belongs to the guest's memory."""

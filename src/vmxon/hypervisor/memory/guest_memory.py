@@ -10,21 +10,29 @@ from vmxon.hypervisor.memory.arch_memory import LARGE, ArchMemory
 from vmxon.hypervisor.memory.page_manager import PAGE, PageManager
 from vmxon.machine.root import RootProcessor
 
+DEVICES, DEVICES_END = HOLE, 1 << 32
+"""Guest-physical addresses that lead to the guest's devices."""
+
 
 class GuestMemory:
-    """Guest-physical 0 to `size`; what lies above is an empty bus, where reads give ones and writes are lost.
+    """Guest-physical 0 to `size`; above are windows on devices, and an empty bus, where reads give ones and writes are lost.
+
+    A window is host-physical: the machine has nothing there and asks whoever opened it, so no instruction has to be decoded.
 
     Raises:
         ConfigurationError: it would reach into the hole below 4 GiB, or the machine has too little memory left.
     """
 
-    def __init__(self, root: RootProcessor, pages: PageManager, size: int) -> None:
+    def __init__(self, root: RootProcessor, pages: PageManager, size: int, devices: int) -> None:
+        """`devices` is the host-physical address of the window behind `DEVICES`."""
         if size > HOLE:
             raise ConfigurationError(f"a guest with {size:#x} bytes of memory", expected=f"at most {HOLE:#x}")
-        self.root, self.size = root, size
+        self.root, self.size, self.devices = root, size, devices
+        self.windows: dict[int, int] = {}
+        """Host-physical addresses of single pages, by frame, that a program answers."""
         self.base = pages.allocate(size // PAGE, align=LARGE // PAGE)
         self.address_space = ArchMemory(root, pages)
-        self.nowhere = 1 << root.processor.model.physical_width - 1
+        self.nowhere = (1 << root.processor.model.physical_width) - LARGE
         """Host-physical address that no memory answers."""
         self.supplied = 0
         """How many 4-KiB pages of memory are mapped by now."""
@@ -36,19 +44,38 @@ class GuestMemory:
         """The bytes, for devices that show them."""
         return self.root.engine.memory[self.base : self.base + self.size]
 
+    def outside(self, guest: int) -> int:
+        """Host-physical address of a page that is not memory."""
+        window = self.windows.get(guest // PAGE)
+        if window is not None:
+            return window
+        return self.devices + guest - DEVICES if DEVICES <= guest < DEVICES_END else self.nowhere
+
+    def open_window(self, guest: int, host: int, size: int) -> None:
+        """Have whole pages above memory lead to a window; ValueError where one has been touched already."""
+        pages = range(guest, guest + size, PAGE)
+        if any(self.address_space.lookup(page) is not None for page in pages):
+            raise ValueError(f"{size:#x} bytes at {guest:#x} have been touched already")
+        for page in pages:
+            self.windows[page // PAGE] = host + page - guest
+
+    def _is_uniform(self, large: int) -> bool:
+        """2 MiB that are neither memory nor have pages of their own."""
+        return large >= self.size and not any(large <= frame * PAGE < large + LARGE for frame in self.windows)
+
     def supply(self, guest: int) -> None:
         """Map the page of an address that the guest touched for the first time: 2 MiB where that fits, else 4 KiB."""
         large = guest & -LARGE
-        if large >= self.size:
-            self.address_space.map_page(large, self.nowhere, LARGE, execute=False)
-        elif guest >= self.size:
-            self.address_space.map_page(guest & -PAGE, self.nowhere, execute=False)
-        elif large + LARGE <= self.size:
+        if large + LARGE <= self.size:
             self.address_space.map_page(large, self.base + large, LARGE)
             self.supplied += LARGE // PAGE
-        else:
+        elif guest < self.size:
             self.address_space.map_page(guest & -PAGE, self.base + (guest & -PAGE))
             self.supplied += 1
+        elif self._is_uniform(large):
+            self.address_space.map_page(large, self.outside(large), LARGE, execute=False)
+        else:
+            self.address_space.map_page(guest & -PAGE, self.outside(guest & -PAGE), execute=False)
 
     def read(self, guest: int, size: int) -> bytes:
         """Guest-physical bytes; ones outside memory."""

@@ -68,6 +68,12 @@ class VirtualMemory(Protocol):
     def prepare_entry(self) -> None:
         """Before each VM entry."""
 
+    def forget(self) -> None:
+        """Pages that were never touched lead elsewhere from now on."""
+
+    def enter_long_mode(self, tables: int) -> None:
+        """Start in 64-bit mode, paged through the guest's own PML4 table at `tables`."""
+
     def release(self) -> None:
         """The guest has ended: give back the frames that are this object's own."""
 

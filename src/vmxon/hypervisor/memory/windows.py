@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 Reader = Callable[[int, int], int]
 Writer = Callable[[int, int, int], None]
+LARGE = 2 << 20
 ONES = (1 << 64) - 1
 
 
@@ -17,13 +18,27 @@ class Windows:
         self._next = first
         self._starts: list[int] = []
         self._windows: list[tuple[int, Reader, Writer]] = []
+        self._closed: dict[int, list[int]] = {}
 
     def open(self, size: int, read: Reader, write: Writer) -> int:
-        """Where a new window starts: loads call `read(offset, size)`, stores `write(offset, size, value)`."""
-        start, self._next = self._next, self._next + size
-        self._starts.append(start)
-        self._windows.append((size, read, write))
+        """Where a new window starts, on 2 MiB: loads call `read(offset, size)`, stores `write(offset, size, value)`."""
+        room = -(-size // LARGE) * LARGE
+        again = self._closed.get(room)
+        if again:
+            start = again.pop()
+        else:
+            start, self._next = self._next, self._next + room
+        place = bisect_right(self._starts, start)
+        self._starts.insert(place, start)
+        self._windows.insert(place, (size, read, write))
         return start
+
+    def close(self, start: int) -> None:
+        """Nobody answers there any more; the addresses may be handed out again."""
+        place = self._starts.index(start)
+        del self._starts[place]
+        size, _, _ = self._windows.pop(place)
+        self._closed.setdefault(-(-size // LARGE) * LARGE, []).append(start)
 
     def read(self, address: int, size: int) -> int:
         """A load; ones where no window is."""

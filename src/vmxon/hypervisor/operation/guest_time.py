@@ -34,6 +34,11 @@ class GuestTime:
         return self.now - self.slept
 
     @property
+    def running(self) -> int:
+        """`now` while the guest runs: it has entered, and has not left yet."""
+        return self.now + max(0, self.root.time - self._entered)
+
+    @property
     def counter(self) -> int:
         """The guest's time-stamp counter."""
         return self.now + self.correction & WORD

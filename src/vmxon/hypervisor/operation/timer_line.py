@@ -19,11 +19,15 @@ class TimerLine(RootProcessor):
         self.state.interrupt_line = 0
         return outcome
 
+    def interrupt(self) -> None:
+        """The line rises now: the guest exits behind its instruction."""
+        self.state.interrupt_line = self.state.attention = 1
+
     def _raise_when_due(self) -> int:
         """Ticks until the alarm; the line rises where there are none left."""
         left = SLICE if self.alarm is None else self.alarm - self.time
         if left <= 0:
-            self.state.interrupt_line = self.state.attention = 1
+            self.interrupt()
         return min(max(left, 1), SLICE)
 
     def _budget(self) -> int:

@@ -50,7 +50,10 @@ CONTROLS: tuple[tuple[Field, int, int, type[Word], int], ...] = (
         0x482,
         0x48E,
         PrimaryProcessorBased,
-        PrimaryProcessorBased.make(hlt_exiting=1, use_tsc_offsetting=1, use_io_bitmaps=1, use_msr_bitmaps=1, activate_secondary=1),
+        PrimaryProcessorBased.make(
+            **dict.fromkeys(("hlt_exiting", "cr8_load_exiting", "cr8_store_exiting", "use_tsc_offsetting"), 1),
+            **dict.fromkeys(("use_io_bitmaps", "use_msr_bitmaps", "activate_secondary"), 1),
+        ),
     ),
     (
         Field.SECONDARY_PROCESSOR_BASED_VM_EXECUTION_CONTROLS,
@@ -78,7 +81,8 @@ CONTROLS: tuple[tuple[Field, int, int, type[Word], int], ...] = (
 SHADOW_NEEDS: dict[type[Word], int] = {
     PinBased: PinBased.make(external_interrupt_exiting=1, nmi_exiting=1),
     PrimaryProcessorBased: PrimaryProcessorBased.make(
-        hlt_exiting=1, invlpg_exiting=1, cr3_load_exiting=1, cr3_store_exiting=1, use_tsc_offsetting=1, use_io_bitmaps=1, use_msr_bitmaps=1
+        **dict.fromkeys(("hlt_exiting", "invlpg_exiting", "cr3_load_exiting", "cr3_store_exiting"), 1),
+        **dict.fromkeys(("cr8_load_exiting", "cr8_store_exiting", "use_tsc_offsetting", "use_io_bitmaps", "use_msr_bitmaps"), 1),
     ),
     SecondaryProcessorBased: 0,
     PrimaryExit: PrimaryExit.make(save_debug_controls=1, host_address_space_size=1),

@@ -16,12 +16,12 @@ HYPERVISOR_PRESENT = 1 << 31
 """CPUID.1:ECX[31], always 0 on a processor, for hypervisors to say that they are there."""
 HAS_HYPERCALL = 1
 HIDDEN = (
-    *(Feature.VMX, Feature.MTRR, Feature.MCE, Feature.MCA, Feature.APIC, Feature.X2APIC, Feature.TSC_DEADLINE),
+    *(Feature.VMX, Feature.MTRR, Feature.MCE, Feature.MCA, Feature.X2APIC, Feature.TSC_DEADLINE),
     *(Feature.PKU, Feature.PKS, Feature.XSAVE),
     *(Feature.SPEC_CTRL, Feature.STIBP, Feature.SSBD, Feature.MSRLIST, Feature.WRMSRNS),
     Feature.WAITPKG,
 )
-"""VMX, the local APIC, and what has registers or MSRs that no guest is given."""
+"""VMX, and what has registers or MSRs that no guest is given."""
 EMPTY = (TOPOLOGY, COUNTERS, STATE_COMPONENTS)
 """Leaves about what a guest has not."""
 WITHOUT_SUBLEAVES = frozenset({0, 1, 2, 3, 5, 6})

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from vmxon.arch.control import Cr0, Cr4, Efer
 from vmxon.arch.model_registers import cr4_bits, efer_bits
 from vmxon.arch.paging import MUST_BE_ZERO, PaePointerEntry
+from vmxon.arch.segments import AccessRights
 from vmxon.errors import ConfigurationError
 from vmxon.hypervisor.exits import ControlRegisterWrite, RawExit, decode_exit
 from vmxon.hypervisor.exits.injection import Injector
@@ -69,6 +70,13 @@ class ShadowControl:
         self.registers, self.pat = FIRST, modes.PAT_RESET
         self.root.set_fields(Field.CR0_GUEST_HOST_MASK, ALL & ~CR0_PASSED, Field.CR4_GUEST_HOST_MASK, ALL)
         self.apply()
+
+    def enter_long_mode(self, tables: int) -> None:
+        """What `operation.start.enter_long_mode` sets, in the registers that the guest believes in."""
+        cr0 = Cr0.pe.mask | Cr0.pg.mask | Cr0.et.mask | Cr0.wp.mask
+        self.registers = GuestControl(cr0, tables, Cr4.pae.mask, Efer.lme.mask | Efer.lma.mask)
+        self.apply()
+        self.root.set_fields(Field.GUEST_CS_ACCESS_RIGHTS, modes.CODE | modes.LONG | AccessRights.g.mask)
 
     def apply(self) -> None:
         """Tell the processor: its own values, and what the guest reads."""

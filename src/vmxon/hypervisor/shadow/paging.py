@@ -89,8 +89,17 @@ class ShadowPaging:
 
     def reset(self) -> None:
         """The guest has no tables any more."""
-        self.shadow.release_all()
         self.control.reset()
+        self.forget()
+
+    def forget(self) -> None:
+        """Start over with empty tables."""
+        self.shadow.release_all()
+        self._select_root()
+
+    def enter_long_mode(self, tables: int) -> None:
+        """The guest's registers are ours to keep."""
+        self.control.enter_long_mode(tables)
         self._select_root()
 
     def release(self) -> None:
@@ -125,8 +134,7 @@ class ShadowPaging:
     def _start_over(self, walk: Walk, access: Access, physical: int) -> None:
         """Shadow tables are a cache: without a free frame all are given up, and those that are needed come back."""
         try:
-            self.shadow.release_all()
-            self._select_root()
+            self.forget()
             self._fill(walk, access, physical)
         except ConfigurationError as error:
             where = f"guest-physical {physical:#x}"
@@ -171,8 +179,7 @@ class ShadowPaging:
         try:
             self._select_root()
         except ConfigurationError:
-            self.shadow.release_all()
-            self._select_root()
+            self.forget()
 
     # The tables.
     @property

@@ -170,7 +170,7 @@ class ShadowTables:
         """An entry that maps a guest frame; outside memory it is an empty bus, where nothing is executed."""
         address = number << 12
         if address >= self.memory.size:
-            return self.memory.nowhere | rights | NO_EXECUTE | ACCESSED | DIRTY | PRESENT
+            return self.memory.outside(address) | rights | NO_EXECUTE | ACCESSED | DIRTY | PRESENT
         return self.memory.base + address | rights | ACCESSED | DIRTY | PRESENT
 
     def _map_run(self, table: ShadowTable) -> None:
