@@ -14,7 +14,7 @@ def test_a_bios_leaves_the_chip_set_ready() -> None:
     assert pc.bus.claims(0x600)
     assert [pc.pci.functions[1, 0].get(0x60 + pin, 1) for pin in range(4)] == [10, 10, 11, 11]
     assert pc.bus.read(0x4D0, 2) == 0x0E00
-    assert [pc.pci.functions[0, 0].get(register, 1) for register in range(0x59, 0x60)] == [0x30, *[0x33] * 6]
+    assert [pc.pci.functions[0, 0].get(register, 1) for register in range(0x59, 0x60)] == [0x10, *[0x33] * 6]
     assert pc.bus.read(0xCF8, 4) == 0
 
 

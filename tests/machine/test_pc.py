@@ -175,3 +175,13 @@ def test_a_kernel_that_no_firmware_starts_finds_the_data_area_and_the_services()
     assert int.from_bytes(read(0x413, 2), "little") << 10 == CONVENTIONAL_END
     offset, segment = struct.unpack("<HH", read(4 * 0x15, 4))
     assert read(segment * 16 + offset, 16) != bytes(16)
+
+
+def test_the_firmware_is_read_only_and_the_tables_are_not() -> None:
+    code = f"mov esi, [0xfe000]\nmov dword ptr [0xfe000], 1\nmov edi, [0xfe000]\nmov dword ptr [0xe8000], 5\nmov ebx, [0xe8000]\n{LEAVE}"
+    pc = run(machine(code))
+    firmware = pc.state.gpr[6]
+    assert firmware == pc.state.gpr[7] not in (0, 1)
+    assert pc.state.gpr[3] == 5
+    pc.reset()
+    assert pc.processor.engine.read_physical(0xFE000, 4) == firmware.to_bytes(4, "little")

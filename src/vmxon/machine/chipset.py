@@ -12,7 +12,7 @@ BUS_MASTER_PORTS = 0xC000
 HOST_BRIDGE, ISA_BRIDGE, IDE, POWER = (0, 0), (1, 0), (1, 1), (1, 3)
 """Slot and function."""
 SETTINGS = (
-    (HOST_BRIDGE, 0x59, 1, 0x30),  # every segment of the BIOS area is RAM
+    (HOST_BRIDGE, 0x59, 1, 0x10),  # every segment of the BIOS area is RAM; the BIOS itself is read-only
     *((HOST_BRIDGE, register, 1, 0x33) for register in range(0x5A, 0x60)),
     *((ISA_BRIDGE, 0x60 + pin, 1, interrupt) for pin, interrupt in enumerate((10, 10, 11, 11))),
     (IDE, 0x40, 4, 0x8000_8000),  # both channels decode their ports
