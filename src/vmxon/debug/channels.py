@@ -1,7 +1,4 @@
-"""Where a monitor's lines come from and its answers go: a pair of named pipes, a socket, or any two streams of bytes.
-
-A channel reads on a thread of its own; each line runs in the machine's thread, through `post`.
-"""
+"""Bytes between the machine and the outside: a pair of named pipes, a socket, a file."""
 
 from __future__ import annotations
 
@@ -10,55 +7,48 @@ import select
 import socket
 import stat
 import threading
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
-from vmxon import __version__
-from vmxon.debug.monitor.commands import Monitor
 from vmxon.errors import ConfigurationError
 
-Post = Callable[[Callable[[], None]], None]
-LONGEST_LINE = 4096
 CHUNK = 4096
 LOOPBACK = frozenset({"", "127.0.0.1", "localhost", "::1"})
 
 
-class Conversation:
-    """Bytes in, lines to the monitor, its answers and the prompt to `write`."""
+class Reader(Protocol):
+    """What takes the bytes that come in."""
 
-    def __init__(self, monitor: Monitor, post: Post, write: Callable[[bytes], None], prompt: str) -> None:
-        self.monitor, self.post, self.write, self.prompt = monitor, post, write, prompt
-        self.pending = bytearray()
-
-    def greet(self) -> None:
-        """The first words."""
-        self.write(f"vmxon {__version__} monitor - type 'help' for more information\r\n{self.prompt}".encode())
+    def opened(self) -> None:
+        """Somebody is at the other end."""
 
     def receive(self, data: bytes) -> None:
-        """Whatever came; lines run one after the other."""
-        self.pending += data
-        while (end := min((at for at in (self.pending.find(b"\n"), self.pending.find(b"\r")) if at >= 0), default=-1)) >= 0:
-            line = self.pending[:end].decode("utf-8", "replace")
-            del self.pending[: end + 1]
-            self.post(lambda line=line: self._run(line))  # type: ignore[misc]  # the default binds the line
-        if len(self.pending) > LONGEST_LINE:
-            self.pending.clear()
+        """Bytes, on the channel's thread."""
 
-    def _run(self, line: str) -> None:
-        answer = self.monitor.execute(line).replace("\n", "\r\n")
-        self.write((answer + self.prompt).encode())
+
+class Silence:
+    """Nobody cares what comes in."""
+
+    def opened(self) -> None:
+        """Nothing to say."""
+
+    def receive(self, data: bytes) -> None:
+        """Nothing to hear."""
 
 
 class Channel:
-    """A conversation that is open while the channel is entered; subclasses read and write."""
+    """Bytes both ways; what comes in while the channel is entered goes to its reader, on a thread of the channel's."""
 
-    def __init__(self, monitor: Monitor, post: Post, prompt: str) -> None:
-        self.conversation = Conversation(monitor, post, self.write, prompt)
+    def __init__(self) -> None:
+        self.reader: Reader = Silence()
         self.wake_reader, self.wake_writer = os.pipe()
-        self.thread = threading.Thread(target=self.serve, name="monitor", daemon=True)
+        self.thread = threading.Thread(target=self.serve, name="channel", daemon=True)
+
+    def connect(self, reader: Reader) -> None:
+        """Say who takes what comes in, before the channel is entered."""
+        self.reader = reader
 
     def write(self, data: bytes) -> None:
         """Send bytes to whoever listens."""
@@ -93,7 +83,7 @@ class Channel:
 class PipeChannel(Channel):
     """The named pipes NAME.in and NAME.out, or NAME for both ways, that somebody has made by mkfifo."""
 
-    def __init__(self, monitor: Monitor, post: Post, prompt: str, name: str) -> None:
+    def __init__(self, name: str) -> None:
         there = Path(f"{name}.in"), Path(f"{name}.out")
         both = Path(name)
         paths = there if all(map(_is_pipe, there)) else (both, both)
@@ -101,21 +91,41 @@ class PipeChannel(Channel):
             raise ConfigurationError(f"pipe:{name} needs the named pipes {name}.in and {name}.out", advice=f"mkfifo {name}.in {name}.out")
         # Opened both ways: a pipe without anybody at its other end neither blocks nor ends.
         self.input, self.output = (os.open(path, os.O_RDWR | os.O_NONBLOCK) for path in paths)
-        super().__init__(monitor, post, prompt)
+        super().__init__()
 
     def write(self, data: bytes) -> None:
         with suppress(BlockingIOError):  # nobody reads: the pipe is full, and answers are lost
             os.write(self.output, data)
 
     def serve(self) -> None:
-        self.conversation.greet()
+        self.reader.opened()
         while self.readable(self.input):
             with suppress(BlockingIOError):
-                self.conversation.receive(os.read(self.input, CHUNK))
+                self.reader.receive(os.read(self.input, CHUNK))
 
     def close(self) -> None:
         os.close(self.input)
         os.close(self.output)
+
+
+class FileChannel(Channel):
+    """A file that takes what the machine sends; nothing comes in."""
+
+    def __init__(self, path: str) -> None:
+        try:
+            self.file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+        except (OSError, ValueError) as error:
+            raise ConfigurationError(f"{path}: {getattr(error, 'strerror', None) or error}") from None
+        super().__init__()
+
+    def write(self, data: bytes) -> None:
+        os.write(self.file, data)
+
+    def serve(self) -> None:
+        return
+
+    def close(self) -> None:
+        os.close(self.file)
 
 
 def _is_pipe(path: Path) -> bool:
@@ -126,12 +136,12 @@ def _is_pipe(path: Path) -> bool:
 
 
 class SocketChannel(Channel):
-    """A listening socket; one conversation at a time."""
+    """A listening socket; one peer at a time."""
 
-    def __init__(self, monitor: Monitor, post: Post, prompt: str, listener: socket.socket) -> None:
+    def __init__(self, listener: socket.socket) -> None:
         self.listener = listener
         self.peer: socket.socket | None = None
-        super().__init__(monitor, post, prompt)
+        super().__init__()
 
     def write(self, data: bytes) -> None:
         peer = self.peer
@@ -144,8 +154,7 @@ class SocketChannel(Channel):
             peer, _ = self.listener.accept()
             with peer:
                 self.peer = peer
-                self.conversation.pending.clear()
-                self.conversation.greet()
+                self.reader.opened()
                 alive = self._talk(peer)
                 self.peer = None
             if not alive:
@@ -160,7 +169,7 @@ class SocketChannel(Channel):
                 data = b""
             if not data:
                 return True
-            self.conversation.receive(data)
+            self.reader.receive(data)
         return False
 
     def close(self) -> None:

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from tests.debug.machines import machine
+from vmxon.debug.channels import Channel, FileChannel, PipeChannel, SocketChannel, listen
 from vmxon.debug.debugger import Debugger
 from vmxon.debug.monitor import Monitor
-from vmxon.debug.monitor.channels import Conversation, PipeChannel, SocketChannel, listen
+from vmxon.debug.monitor.conversation import Conversation
 from vmxon.debug.monitor.machine import DebuggedPc
 from vmxon.errors import ConfigurationError
 from vmxon.machine.pc import End, Pc
@@ -23,6 +24,11 @@ PROMPT = "(vmxon) "
 
 def talking(pc: Pc) -> Monitor:
     return Monitor(DebuggedPc(Debugger(pc)))
+
+
+def connected(channel: Channel, pc: Pc) -> Channel:
+    channel.connect(Conversation(talking(pc), pc.post, channel.write, PROMPT))
+    return channel
 
 
 def until(read: Callable[[int], bytes], text: bytes) -> bytes:
@@ -42,7 +48,7 @@ def test_a_pair_of_pipes_as_a_script_uses_it(tmp_path: Path) -> None:
         with (tmp_path / "qemu.in").open("wb", buffering=0) as lines:
             lines.write(b"info status\nsendkey a\nquit\n")
 
-    with PipeChannel(talking(pc), pc.post, PROMPT, str(tmp_path / "qemu")):
+    with connected(PipeChannel(str(tmp_path / "qemu")), pc):
         script()
         pc.run()
         answers = os.open(tmp_path / "qemu.out", os.O_RDONLY | os.O_NONBLOCK)
@@ -55,7 +61,7 @@ def test_a_pair_of_pipes_as_a_script_uses_it(tmp_path: Path) -> None:
 
 def test_pipes_must_be_there(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"pipe:.*/x needs the named pipes .*/x.in and .*/x.out; mkfifo"):
-        PipeChannel(talking(machine("hlt")), lambda call: None, PROMPT, str(tmp_path / "x"))
+        PipeChannel(str(tmp_path / "x"))
 
 
 @pytest.mark.parametrize("kind", ["tcp", "unix"])
@@ -74,7 +80,7 @@ def test_a_socket_serves_one_after_the_other(kind: str, tmp_path: Path) -> None:
                 if line != b"quit\n":
                     assert b"running" in until(peer.recv, b"running\r\n(vmxon) ")
 
-    with SocketChannel(talking(pc), pc.post, PROMPT, listener):
+    with connected(SocketChannel(listener), pc):
         thread = threading.Thread(target=people)
         thread.start()
         pc.run()
@@ -98,7 +104,29 @@ def test_sockets_that_cannot_be(kind: str, address: str, settings: set[str], mes
     assert str(refused.value) == message
 
 
-def test_a_line_without_end_is_dropped() -> None:
-    conversation = Conversation(talking(machine("hlt")), lambda call: call(), lambda data: None, PROMPT)
-    conversation.receive(b"x" * 5000)
-    assert not conversation.pending
+@pytest.mark.parametrize(
+    ("typed", "echo", "shown"),
+    [
+        (b"p 1\n", False, b"0x1\r\n(vmxon) "),
+        (b"p 1\r\n", False, b"0x1\r\n(vmxon) "),
+        (b"p 1\r\r", False, b"0x1\r\n(vmxon) (vmxon) "),
+        (b"p 12\x7f\n", True, b"p 12\b \b\r\n0x1\r\n(vmxon) "),
+        (b"ab\x15p 2\n", True, b"ab\b \b\b \bp 2\r\n0x2\r\n(vmxon) "),
+        (b"\x7f\x15\n", True, b"\r\n(vmxon) "),
+        (b"p " + b"1" * 5000, False, b""),
+    ],
+)
+def test_typing(typed: bytes, echo: bool, shown: bytes) -> None:
+    said: list[bytes] = []
+    conversation = Conversation(talking(machine("hlt")), lambda call: call(), said.append, PROMPT, echo=echo)
+    conversation.receive(typed)
+    assert b"".join(said) == shown
+    assert len(conversation.line) <= 4096
+
+
+def test_a_file_takes_everything(tmp_path: Path) -> None:
+    with FileChannel(str(tmp_path / "log")) as channel:
+        channel.write(b"hello")
+    assert (tmp_path / "log").read_bytes() == b"hello"
+    with pytest.raises(ConfigurationError, match="/nonexistent/log: No such file"):
+        FileChannel("/nonexistent/log")
