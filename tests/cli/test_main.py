@@ -11,6 +11,7 @@ import pytest
 
 from tests.cli.conftest import Outcome
 from vmxon import __version__
+from vmxon.cli import endings
 from vmxon.cli import main as cli
 from vmxon.devices.disk import DiskImageError
 from vmxon.errors import ExitStatus, Fault, ImageError, TimedOut, TripleFault
@@ -126,7 +127,7 @@ def test_a_triple_fault_prints_its_faults_below_the_line(ends_with: Callable[[Ba
 def test_a_surprise_is_one_line_that_says_how_to_report_it(
     ends_with: Callable[[BaseException], Outcome], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv(cli.DEBUG_VARIABLE, raising=False)
+    monkeypatch.delenv(endings.DEBUG_VARIABLE, raising=False)
     outcome = ends_with(KeyError("x\ny"))
     assert outcome.status == 70
     assert outcome.err.startswith("vmxon: this is a bug in vmxon: KeyError: 'x\\ny' (test_main.py:")
@@ -137,7 +138,7 @@ def test_a_surprise_is_one_line_that_says_how_to_report_it(
 def test_the_traceback_is_there_for_those_who_ask(
     ends_with: Callable[[BaseException], Outcome], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(cli.DEBUG_VARIABLE, "1")
+    monkeypatch.setenv(endings.DEBUG_VARIABLE, "1")
     outcome = ends_with(KeyError("x"))
     assert outcome.status == 70
     assert outcome.err.startswith("Traceback (most recent call last):\n")

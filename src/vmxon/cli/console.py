@@ -7,12 +7,17 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TextIO
 
+from vmxon.cli.keys import chords_of
 from vmxon.cli.options import Console, MachineOptions
 from vmxon.cli.screen import COLUMNS, LiveScreen, TextScreen
 from vmxon.cli.terminal import GuestOutput, Terminal
 from vmxon.machine.board import Board
 
-PRINTABLE = frozenset(range(0x20, 0x7F)) | {0x08, 0x09, 0x0A, 0x0D, 0x1B}
+
+def press(board: Board, data: bytes) -> None:
+    """Type what a terminal sent on the guest's keyboard."""
+    for chord in chords_of(data):
+        board.keyboard.send_key(chord)
 
 
 class GuestConsole:
@@ -39,8 +44,7 @@ class GuestConsole:
             if Console.SERIAL in consoles:
                 post(lambda: board.uart.receive(data))
             if consoles != {Console.SERIAL}:
-                text = "".join(chr(byte) for byte in data.replace(b"\x7f", b"\b") if byte in PRINTABLE).replace("\r", "\n")
-                post(lambda: board.keyboard.type_text(text))
+                post(lambda: press(board, data))
 
         with ExitStack() as stack:
             if Console.VGA in consoles:

@@ -6,16 +6,14 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from io import TextIOWrapper
 from typing import NamedTuple
 
 import click
 
 from vmxon import __version__
+from vmxon.cli.endings import abandon_output, fail, forgive_terminals, report
 from vmxon.cli.termination import unwinding
-from vmxon.errors import ExitStatus, ImageError, StorageError, VmxonError, printable
-
-DEBUG_VARIABLE = "VMXON_DEBUG"
+from vmxon.errors import ExitStatus
 
 
 class Subcommand(NamedTuple):
@@ -73,23 +71,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     if "_VMXON_COMPLETE" in os.environ:  # a shell asks for completions, by click's protocol
         program.main(words, prog_name="vmxon")
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):  # a terminal without “µ” shows a question mark, and no error
-            stream.reconfigure(errors="replace")
+    forgive_terminals()
     try:
         status = _invoke(words)
         sys.stdout.flush()
     except BrokenPipeError:
-        return _abandon_output()
+        return abandon_output()
     except (KeyboardInterrupt, click.Abort):
-        return _fail("interrupted", ExitStatus.INTERRUPTED)
+        return fail("vmxon", "interrupted", ExitStatus.INTERRUPTED)
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message(), err=True)
         return ExitStatus.BAD_INPUT
     except click.ClickException as error:
-        return _fail(_usage_line(error), ExitStatus.BAD_INPUT)
+        return fail("vmxon", _usage_line(error), ExitStatus.BAD_INPUT)
     except Exception as error:  # noqa: BLE001 - the last door: nothing past it but a traceback
-        return _report(error, words)
+        return report("vmxon", error, words)
     return status
 
 
@@ -108,54 +104,3 @@ def _usage_line(error: click.ClickException) -> str:
     path = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "vmxon"
     message = " ".join(error.format_message().split()).rstrip(".")
     return f"{message}; see {path} --help"
-
-
-def _report(error: Exception, words: Sequence[str]) -> int:
-    """One line for what went wrong: ours by their own words, anything else as a bug."""
-    from pathlib import Path
-    from traceback import extract_tb, format_exception
-
-    if os.environ.get(DEBUG_VARIABLE) == "1":
-        sys.stderr.write("".join(format_exception(error)))
-    known = _known(error)
-    if known is not None:
-        return _fail(str(known), known.status, known.details)
-    last = [frame for frame in extract_tb(error.__traceback__) if not frame.filename.startswith("<")][-1]
-    what = printable(f"{type(error).__name__}: {error}".rstrip(": "))
-    line = f"this is a bug in vmxon: {what} ({Path(last.filename).name}:{last.lineno})"
-    command = printable(" ".join(["vmxon", *words]))
-    return _fail(f"{line}; please report it with what {DEBUG_VARIABLE}=1 {command} prints", ExitStatus.BUG)
-
-
-def _known(error: Exception) -> VmxonError | None:
-    """`error` as one of ours, where it is the host's or the user's and not a bug."""
-    if isinstance(error, VmxonError):
-        return error
-    if isinstance(error, MemoryError):
-        return VmxonError("the host has too little memory for this guest", advice="give a smaller --memory")
-    if isinstance(error, OSError) and StorageError.describes(error):
-        return StorageError.of(error)
-    disk = sys.modules.get("vmxon.devices.disk")  # loaded if it raised; devices may not import our errors
-    return ImageError(str(error)) if isinstance(error, getattr(disk, "DiskImageError", ())) else None
-
-
-def _fail(line: str, status: ExitStatus, details: Sequence[str] = ()) -> int:
-    """Print one line, and what belongs below it, to standard error."""
-    try:
-        sys.stdout.flush()
-        sys.stderr.write("\n".join([f"vmxon: {line}", *details, ""]))
-        sys.stderr.flush()
-    except BrokenPipeError:
-        return _abandon_output()
-    return status
-
-
-def _abandon_output() -> int:
-    """Stop writing: the interpreter's own flush at exit must find no broken pipe."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except BrokenPipeError:
-            os.dup2(nowhere, stream.fileno())
-    return ExitStatus.BROKEN_PIPE

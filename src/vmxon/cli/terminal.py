@@ -82,8 +82,18 @@ class Terminal:
     not the end of the guest. A process in the background leaves the terminal alone.
     """
 
-    def __init__(self, keys: Callable[[bytes], None], *, descriptor: int = 0, ctrl_c: CtrlC = CtrlC.STOP) -> None:
+    def __init__(
+        self,
+        keys: Callable[[bytes], None],
+        *,
+        descriptor: int = 0,
+        ctrl_c: CtrlC = CtrlC.STOP,
+        ended: Callable[[], None] = lambda: None,
+    ) -> None:
         self._keys = keys
+        self._ended = ended
+        """Called when no input can come any more."""
+        self._leaving = False
         self._descriptor = descriptor
         self._ctrl_c = ctrl_c
         self._reader: threading.Thread | None = None
@@ -113,6 +123,7 @@ class Terminal:
             raise self._failure
 
     def _leave(self) -> None:
+        self._leaving = True
         self._restore()
         if self._reader is not None:
             os.write(self._wake_writer, b"x")
@@ -180,6 +191,8 @@ class Terminal:
                     interrupt_main_thread()
                     return
                 self._keys(data)
+            if not self._leaving:
+                self._ended()
         except Exception as error:  # noqa: BLE001 - raised again where the run ends, in the main thread
             self._failure = error
             interrupt_main_thread()

@@ -6,6 +6,7 @@ import os
 import select
 import socket
 import stat
+import sys
 import threading
 from contextlib import suppress
 from pathlib import Path
@@ -13,6 +14,9 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from vmxon.errors import ConfigurationError
+
+if sys.platform != "win32":
+    import tty
 
 CHUNK = 4096
 LOOPBACK = frozenset({"", "127.0.0.1", "localhost", "::1"})
@@ -106,6 +110,31 @@ class PipeChannel(Channel):
     def close(self) -> None:
         os.close(self.input)
         os.close(self.output)
+
+
+class TerminalChannel(Channel):
+    """A pseudo-terminal of its own; `name` is what to open at the other end."""
+
+    def __init__(self) -> None:
+        self.master, self.slave = os.openpty()  # our end of the slave keeps the terminal alive while nobody has it open
+        tty.setraw(self.slave)
+        os.set_blocking(self.master, False)
+        self.name = os.ttyname(self.slave)
+        super().__init__()
+
+    def write(self, data: bytes) -> None:
+        with suppress(BlockingIOError):  # nobody reads: the terminal is full, and what comes more is lost
+            os.write(self.master, data)
+
+    def serve(self) -> None:
+        self.reader.opened()
+        while self.readable(self.master):
+            with suppress(BlockingIOError):
+                self.reader.receive(os.read(self.master, CHUNK))
+
+    def close(self) -> None:
+        os.close(self.master)
+        os.close(self.slave)
 
 
 class FileChannel(Channel):

@@ -2,7 +2,7 @@
 
 Each stroke is a run of points, two hex digits each: the column 0–5 and the row 0–f; capitals stand on row b and reach up to row 2, small
 letters up to row 5. The pen is two dots wide. Lines and blocks are computed, accents are added to their letters, and what has no
-drawing is an empty box. Why a font of our own: docs/decisions/0010-a-font-of-our-own.md.
+drawing is an empty box. Why a font of our own: docs/decisions/0009-a-font-of-our-own.md.
 """
 
 from __future__ import annotations

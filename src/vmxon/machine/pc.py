@@ -105,6 +105,8 @@ class Pc:
         """The number of retired instructions at which the machine pauses by itself."""
         self.on_pause: Callable[[], None] = nothing
         """Called when it did."""
+        self.on_reset: Callable[[], None] = nothing
+        """Called before each reset."""
         self.inbox: list[Callable[[], None]] = []
         self.arrived = threading.Event()
         self.services: dict[int, Callable[[], None]] = {
@@ -257,6 +259,7 @@ class Pc:
         if self.configuration.no_reboot:
             self.end = End.RESET
         else:
+            self.on_reset()
             self.reset()
 
     def _until_deadline(self, now: int) -> int:

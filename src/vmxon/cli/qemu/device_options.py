@@ -6,6 +6,11 @@ from vmxon.cli.qemu.machine_options import passed
 from vmxon.cli.qemu.option import Draft, Listing, Option, Section, nearest, number, only, settings
 from vmxon.errors import ConfigurationError
 
+PLACES = (
+    "stdio", "mon:stdio", "file:PATH", "pipe:NAME", "tcp:127.0.0.1:PORT,server,nowait", "unix:PATH,server,nowait", "pty", "chardev:ID",
+    "null", "none",
+)  # fmt: skip
+"""Words of -serial, -debugcon and -monitor."""
 DEVICES = {
     "isa-debug-exit": "iobase=0x501,iosize=2: a write of V ends the process with status (V << 1) | 1",
     "isa-debugcon": "iobase=0xe9,chardev=ID: a port whose bytes go to a character device",
@@ -106,7 +111,8 @@ def _plug(draft: Draft, name: str, found: dict[str, str]) -> None:
     only("device", found, ("drive", "bus", "unit"), ("bootindex", "id", "serial", "model"))
     waiting = next((drive for drive in draft.drives if drive.waits and drive.waits == found.get("drive")), None)
     if waiting is None:
-        raise ConfigurationError(f"-device: no drive waits under the id {found.get('drive', '')!r}", expected="-drive if=none,id=ID before it")
+        identity = found.get("drive", "")
+        raise ConfigurationError(f"-device: no drive waits under the id {identity!r}", expected="-drive if=none,id=ID before it")
     waiting.waits, waiting.cdrom = None, name == "ide-cd"
     if "bus" in found or "unit" in found:
         waiting.slot = 2 * number("device", found.get("bus", "ide.0").removeprefix("ide.")) + number("device", found.get("unit", "0"))
@@ -170,13 +176,18 @@ def no_parallel(draft: Draft, text: str) -> None:
 SECTION = Section(
     "Devices and consoles",
     (
-        Option("serial", "WHERE", "serial port: stdio, mon:stdio, file:PATH, pipe:NAME, tcp:127.0.0.1:PORT,server,nowait, unix:…, pty, null, none", serial),
+        Option("serial", "WHERE", f"a serial port, to {', '.join(PLACES)}", serial),
         Option("debugcon", "WHERE", "port 0xE9, to the same places", debug_console),
         Option("monitor", "WHERE", "monitor with HMP's words, at the same places", monitor),
         Option("mon", "chardev=ID", "a monitor at a -chardev", monitor_on),
         Option("qmp", "none", "refused otherwise: there is no QMP", no_qmp),
-        Option("chardev", "BACKEND,id=ID[,path=P][,host=H,port=P,server=on,wait=off]", "a place under a name: stdio, null, file, pipe, socket, pty", character),
-        Option("device", "DRIVER[,PROPERTY=VALUE]", "isa-debug-exit, isa-debugcon, isa-serial, pc-testdev, ide-hd, ide-cd; ? lists them", device),
+        Option(
+            "chardev",
+            "BACKEND,id=ID[,path=P][,host=H,port=P,server=on,wait=off][,mux=on]",
+            "a place under a name: stdio, null, file, pipe, socket, pty",
+            character,
+        ),
+        Option("device", "DRIVER[,PROPERTY=VALUE]", f"{', '.join(DEVICES)}; ? lists them", device),
         Option("nodefaults", "", "no serial port and no monitor but those asked for", without_defaults),
         Option("nographic", "", "no screen: serial port and monitor on the terminal (Ctrl-A c switches, Ctrl-A x ends)", nographic),
         Option("display", "none|curses", "curses: the text screen in the terminal; windows are taken as that, with a note", display),

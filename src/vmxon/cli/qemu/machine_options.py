@@ -14,6 +14,7 @@ MACHINES = {
     "isapc": "ISA-only PC",
 }
 ACCELERATORS = {"tcg": "the bare machine, VMX included", "kvm": "a guest of vmxon's hypervisor"}
+NO_PROPERTY = "-global {0}: no such property here"
 PASSED = (
     "vmport", "usb", "smm", "kernel-irqchip", "kernel_irqchip", "dump-guest-core", "mem-merge", "graphics", "hpet", "pit", "pic",
     "sata", "smbus", "i8042", "default_bus_bypass_iommu", "nvdimm", "hmat", "fd-bootchk", "memory-backend", "suppress-vmdesc",
@@ -130,7 +131,7 @@ SECTION = Section(
         Option("no-acpi", "", "no ACPI tables", without_acpi),
         Option("no-hpet", "", "there is no HPET anyway", passed()),
         Option("no-fd-bootchk", "", "there is no floppy drive anyway", passed()),
-        Option("global", "DRIVER.PROPERTY=VALUE", "accepted with a note: properties cannot be set", passed("-global {0}: no such property here")),
+        Option("global", "DRIVER.PROPERTY=VALUE", "accepted with a note: there are no properties to set", passed(NO_PROPERTY)),
         Option("uuid", "UUID", "accepted: nothing shows it", passed()),
         Option("smbios", "…", "accepted with a note: there are no SMBIOS tables", passed("-smbios: there are no SMBIOS tables")),
         Option("k", "LAYOUT", "accepted: keys are an American keyboard's", passed()),

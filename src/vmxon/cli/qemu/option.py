@@ -70,7 +70,7 @@ class Draft:
             self.notes.append(line)
 
 
-class Listing(Exception):  # noqa: N818 - it ends the command, and is no error
+class Listing(Exception):
     """A list that was asked for in place of a machine (-help, -cpu ?)."""
 
     def __init__(self, text: str) -> None:

@@ -17,7 +17,7 @@ LATER = frozenset(
     }
 )
 """What qemu64 has only where +FEATURE asks for it."""
-QEMU64 = replace(MAX, name="qemu64", features=MAX.features - LATER)
+QEMU64 = replace(MAX, name="qemu64", summary="max without what needs to be asked for, VMX included", features=MAX.features - LATER)
 EQUALS = {
     "max": MAX, "host": MAX, "base": FIRST, "qemu64": QEMU64, "kvm64": QEMU64, "core2duo": FIRST, "Conroe": FIRST, "Penryn": FIRST,
     "Nehalem": NEHALEM, "Westmere": NEHALEM, "SandyBridge": MAX, "IvyBridge": MAX, "Haswell": MAX, "Broadwell": MAX,
@@ -45,7 +45,7 @@ PASSED = frozenset(
 
 def list_processors() -> str:
     """What `-cpu ?` prints."""
-    rows = [f"x86 {name:<20} {model.summary if model is not QEMU64 else 'max without what came after 2010, VMX included'}" for name, model in EQUALS.items()]
+    rows = [f"x86 {name:<20} {model.summary}" for name, model in EQUALS.items()]
     supported = sorted(feature.name.lower().replace("_", "-") for feature in MAX.features)
     return "Available CPUs:\n" + "\n".join(rows) + "\n\nRecognized CPUID flags:\n  " + " ".join(supported) + "\n"
 
