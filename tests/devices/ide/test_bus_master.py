@@ -82,6 +82,24 @@ def test_room_and_data(m: Machine, regions: tuple[tuple[int, int], ...], last: b
     assert m.read(DISK, 7) == drive
 
 
+@pytest.mark.parametrize("split", [2, 0x100, 0x3FE, 0x600])
+def test_a_transfer_goes_on_with_another_table(m: Machine, split: int) -> None:
+    m.command(DISK, 0xC8, 2996, 4)
+    m.start(0, m.table((0x8000, split)))
+    assert (m.master_status(0), m.read(DISK, 7)) == (0, 0x58)
+    m.bus.write(MASTERS, 1, 8)
+    m.start(0, m.table((0x8000 + split, 0x800 - split)))
+    assert (m.master_status(0), m.read(DISK, 7)) == (4, 0x50)
+    data = bytes(m.ram.bytes[0x8000:0x8800])
+    assert data == b"".join(sector(2996 + n) for n in range(4))
+    m.command(DISK, 0xCA, 8, 4)
+    m.start(0, m.table((0x8000, split)), to_memory=False)
+    m.bus.write(MASTERS, 1, 0)
+    m.start(0, m.table((0x8000 + split, 0x800 - split)), to_memory=False)
+    assert m.read(DISK, 7) == 0x50
+    assert m.disk.read(8, 4) == data
+
+
 def test_a_region_of_count_0_has_64_kib(m: Machine) -> None:
     m.command(DISK, 0xC8, 0, 128)
     m.start(0, m.table((0x20000, 0x10000)))

@@ -27,7 +27,7 @@ WITHOUT_DATA = (0xE0, 0xE1, 0xE2, 0xE3, 0xE6, 0xE7, 0xEA)
 """Power modes and cache flushes: nothing is cached here."""
 
 
-class AtaCommands(CommandSet, saves=("block", "lba", "remaining")):
+class AtaCommands(CommandSet, saves=("block", "lba", "remaining", "partial")):
     """A hard disk on a channel."""
 
     signature: ClassVar[tuple[int, int, int, int]] = (1, 1, 0, 0)
@@ -41,9 +41,15 @@ class AtaCommands(CommandSet, saves=("block", "lba", "remaining")):
         self.lba = 0
         self.remaining = 0
         """Sectors of the present command that nothing has carried yet."""
+        self.partial = bytearray()
+        """Bytes of a sector that a region table divides: read and not moved yet, or moved and not written yet."""
 
     def reset(self) -> None:
+        self._forget()
+
+    def _forget(self) -> None:
         self.remaining = 0
+        self.partial.clear()
 
     # -- data ----------------------------------------------------------------------------------------------------------
 
@@ -71,7 +77,7 @@ class AtaCommands(CommandSet, saves=("block", "lba", "remaining")):
         self.channel.expect(min(self.block, self.remaining) * SECTOR)
 
     def block_written(self, data: bytes) -> None:
-        if not self.dma_written(data):
+        if not self._write(data):
             return
         if self.remaining:
             self._await()
@@ -80,10 +86,22 @@ class AtaCommands(CommandSet, saves=("block", "lba", "remaining")):
             self.channel.finish()
 
     def dma_read(self, size: int) -> bytes:
-        return self._read(-(-size // SECTOR))[:size]
+        missing = size - len(self.partial)
+        if missing > 0:
+            self.partial += self._read(-(-missing // SECTOR))
+        taken = bytes(self.partial[:size])
+        del self.partial[:size]
+        return taken
 
     def dma_written(self, data: bytes) -> bool:
-        if not self.drive.write(self.lba, data[: len(data) & -SECTOR]):
+        self.partial += data
+        whole = len(self.partial) & -SECTOR
+        sectors = bytes(self.partial[:whole])
+        del self.partial[:whole]
+        return self._write(sectors)
+
+    def _write(self, data: bytes) -> bool:
+        if not self.drive.write(self.lba, data):
             self.channel.fail(UNCORRECTABLE)
             return False
         count = len(data) // SECTOR
@@ -97,7 +115,7 @@ class AtaCommands(CommandSet, saves=("block", "lba", "remaining")):
     # -- commands ------------------------------------------------------------------------------------------------------
 
     def execute(self, command: int) -> None:
-        self.remaining = 0
+        self._forget()
         if command in READS:
             self._transfer(command, READS[command])
         elif command in WRITES:
