@@ -1,10 +1,12 @@
-"""The processor models: `first`, `nehalem` and `max`, each a set of features on top of the one before.
+"""The processor models: `first`, `nehalem`, `max` and `newest`, each a set of features on top of the one before.
 
 To add a feature, write it into the set of the oldest model that should have it; to add a model, write one more `Model`.
 CPUID tells the truth: a model lists only what the engine implements.
 """
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 from vmxon.arch.cpuid import Model, VmxModel
 from vmxon.arch.features import Feature
@@ -175,7 +177,7 @@ NEHALEM = Model(
 
 MAX = Model(
     name="max",
-    summary="everything that vmxon implements",
+    summary="everything that vmxon implements, but for 57-bit addresses",
     brand="vmxon processor, everything implemented",
     family=6,
     model=0x8F,
@@ -197,5 +199,15 @@ MAX = Model(
     ),
 )
 
-MODELS: dict[str, Model] = {model.name: model for model in (FIRST, NEHALEM, MAX)}
+NEWEST = replace(
+    MAX,
+    name="newest",
+    summary="the same with linear addresses of 57 bits and physical ones of 52",
+    brand="vmxon processor, 57-bit addresses",
+    features=ALL_FEATURES | {Feature.LA57},
+    physical_width=52,
+    linear_width=57,
+)
+
+MODELS: dict[str, Model] = {model.name: model for model in (FIRST, NEHALEM, MAX, NEWEST)}
 """The models by name, oldest first."""

@@ -10,6 +10,8 @@ from enum import IntEnum
 
 from vmxon.arch.bits import Word, field, flag
 
+BITS_4_LEVELS, BITS_5_LEVELS = 48, 57
+"""Bits of linear addresses that four and five levels of tables translate."""
 PAGE_SIZE = 4096
 """Bytes of the smallest page and of every paging structure."""
 

@@ -16,6 +16,7 @@ from typing import NamedTuple
 from vmxon.arch.control import Cr0, Cr4
 from vmxon.machine.processor import Processor
 from vmxon.processor.memory_map import NOWHERE, TO_READ, TO_WRITE
+from vmxon.vmx.controls import EptPointer
 
 PAGE = 4096
 FRAME = 0x000F_FFFF_FFFF_F000
@@ -47,10 +48,11 @@ class AddressSpace:
         self.paged = bool(state.cr0 & Cr0.pg.mask)
         self.pae, self.pse = bool(state.cr4 & Cr4.pae.mask), bool(state.cr4 & Cr4.pse.mask)
         self.long = bool(state.long_mode)
-        self.width = state.linear_width
+        self.width = state.linear_bits
         self.root = state.cr3
         self.pointers = list(state.pdpte)
         self.ept_root = state.ept_pointer & FRAME if state.second_stage else None
+        self.ept_shift = 12 + 9 * EptPointer.walk_length.get(state.ept_pointer)
 
     # One address.
     def page_of(self, linear: int) -> Page | None:
@@ -86,7 +88,7 @@ class AddressSpace:
         if not self.pae:
             return self.root & 0xFFFF_F000, 22, every
         if self.long:
-            return self.root & FRAME, 39, every
+            return self.root & FRAME, self.width - 9, every
         pointer = self.pointers[linear >> 30 & 3]
         return (pointer & FRAME if pointer & PRESENT else None), 21, every
 
@@ -111,7 +113,7 @@ class AddressSpace:
         """Where EPT puts a guest-physical address; the same address where there is no EPT."""
         if self.ept_root is None:
             return physical
-        table, shift = self.ept_root, 39
+        table, shift = self.ept_root, self.ept_shift
         while True:
             entry = int.from_bytes(self.engine.read_physical(table + (physical >> shift & 511) * 8, 8), "little")
             if not entry & EPT_ANY_RIGHT:
@@ -187,8 +189,8 @@ class AddressSpace:
             if not entry & PRESENT:
                 continue
             linear = base | index << shift
-            if shift == 39 and index & 0x100:
-                linear |= 0xFFFF_0000_0000_0000
+            if shift == self.width - 9 and index & 0x100:
+                linear |= (1 << 64) - (1 << self.width)
             narrowed = _narrowed(rights, entry)
             if self._maps(entry, shift):
                 yield self._page(linear, entry, shift, narrowed)

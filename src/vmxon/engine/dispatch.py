@@ -25,6 +25,7 @@ from vmxon.processor.exceptions import HARDWARE_EXCEPTION, general_protection
 from vmxon.processor.interrupts import deliver
 from vmxon.processor.memory import commit_stores
 from vmxon.processor.memory_map import NOWHERE
+from vmxon.processor.segmentation import canonical
 from vmxon.processor.slots import second_stage_exit
 from vmxon.processor.state import CodeSize, FaultKind, HostRequest, Segment
 from vmxon.processor.state import ProcessorState as Cpu
@@ -160,8 +161,7 @@ def link(cpu: Cpu, record: u64, rip: u64) -> None:
 def check_limit(cpu: Cpu, rip: u64) -> None:
     """#GP(0) where RIP is outside the code segment or not canonical."""
     if cpu.code_size == CodeSize.BITS64:
-        unused = u64(64) - u64(cpu.linear_width)
-        if u64(i64(rip << unused) >> unused) != rip:
+        if not canonical(cpu, rip):
             general_protection(cpu, 0)
     elif rip > u64(cpu.segments[Segment.CS].limit):
         general_protection(cpu, 0)

@@ -13,7 +13,7 @@ from vmxon.microcode import inline, load, select, store, u16, u32, u64
 from vmxon.processor.descriptors import load_ldtr, load_task_register
 from vmxon.processor.exceptions import general_protection, undefined_opcode
 from vmxon.processor.memory import readable, writable
-from vmxon.processor.segmentation import canonical, protected
+from vmxon.processor.segmentation import loadable, protected
 from vmxon.processor.selector_tests import readable_limit, readable_rights, verify
 from vmxon.processor.slots import Intercept, intercept_with_information
 from vmxon.processor.state import CodeSize, Segment
@@ -62,7 +62,7 @@ def load_table(cpu: Cpu, source: Operand, record: Record, form: FormVariant) -> 
         pointer = readable(cpu, source.linear(10), 10, record.segment)
         limit = u32(load(u16, pointer))
         base = load(u64, pointer + 2)
-        if not canonical(cpu, base):
+        if not loadable(cpu, base):
             general_protection(cpu, 0)
     else:
         pointer = readable(cpu, source.linear(6), 6, record.segment)

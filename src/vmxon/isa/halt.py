@@ -11,7 +11,7 @@ from vmxon.microcode import load, microcode, u8, u32, u64
 from vmxon.processor.events import HALTED
 from vmxon.processor.exceptions import general_protection
 from vmxon.processor.memory import readable
-from vmxon.processor.segmentation import canonical
+from vmxon.processor.segmentation import loadable
 from vmxon.processor.slots import Intercept, intercept, intercept_with_information, need_enabled
 from vmxon.processor.state import ProcessorState as Cpu
 from vmxon.processor.tlb import invalidate_all, select_class, select_space
@@ -48,7 +48,7 @@ def invlpg(cpu: Cpu, page: Operand, record: Record) -> None:
     """Forget the translations of one page; in 64-bit mode an address that is not canonical does nothing (Vol. 2A “INVLPG”)."""
     linear = (cpu.segments[u64(record.segment)].base + page.address()) & cpu.linear_mask
     intercept(cpu, Intercept.INVLPG, linear)
-    if canonical(cpu, linear):
+    if loadable(cpu, linear):
         invalidate_page(cpu, linear)
 
 
@@ -82,7 +82,7 @@ def forget_contexts(cpu: Cpu, kind: u64, pcid: u64, linear: u64) -> None:
         forget_but_globals(cpu, cpu.vpid, pcid)
         select_space(cpu)
     else:
-        if not canonical(cpu, linear):
+        if not loadable(cpu, linear):
             general_protection(cpu, 0)
         forget_page(cpu, linear, cpu.vpid, pcid)
         select_class(cpu)

@@ -11,7 +11,7 @@ from vmxon.processor.descriptors import load_data_segment
 from vmxon.processor.events import MOV_SS, start_shadow
 from vmxon.processor.exceptions import general_protection, undefined_opcode
 from vmxon.processor.memory import readable
-from vmxon.processor.segmentation import canonical
+from vmxon.processor.segmentation import loadable
 from vmxon.processor.stack import move_stack, stack_read, stack_slot
 from vmxon.processor.state import ProcessorState as Cpu
 from vmxon.processor.state import Segment
@@ -159,7 +159,7 @@ for _digit, _segment in ((0, Segment.FS), (1, Segment.GS)):
         """Base of FS or GS := source, zero-extended, canonical (Vol. 2D “WRFSBASE/WRGSBASE”)."""
         need_fsgsbase(cpu)
         value = u64(source.read())
-        if not canonical(cpu, value):
+        if not loadable(cpu, value):
             general_protection(cpu, 0)
         cpu.segments[segment].base = value
 

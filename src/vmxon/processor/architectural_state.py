@@ -62,6 +62,8 @@ class ArchitecturalState(State):
     cpl = scalar(u8)
     code_size = scalar(u8)
     """CodeSize of CS."""
+    linear_bits = scalar(u8)
+    """Bits of linear addresses in use: 57 with 5-level paging, else 48."""
     long_mode = scalar(u8)
     """1 where EFER.LMA = 1."""
     stack_shift = scalar(u8)

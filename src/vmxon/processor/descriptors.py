@@ -11,9 +11,9 @@ from vmxon.processor.segmentation import (
     ALL_ONES,
     UNUSABLE,
     SegmentRules,
-    canonical,
     event_is_external,
     is_null,
+    loadable,
     protected,
     refresh_privilege,
     refresh_segment,
@@ -286,7 +286,7 @@ def system_base(cpu: Cpu, selector: u64, descriptor: u64, vector: u32) -> u64:
     base = descriptor_base(descriptor)
     if cpu.long_mode != 0:
         base = base | read_wide_half(cpu, selector, vector) << 32
-        if not canonical(cpu, base):
+        if not loadable(cpu, base):
             raise_with_code(cpu, vector, selector_code(cpu, selector))
     return base
 

@@ -14,7 +14,7 @@ from vmxon.processor.counters import arrange_counters, settle_counters, write_co
 from vmxon.processor.exceptions import general_protection
 from vmxon.processor.identification import reports
 from vmxon.processor.msr_storage import PLACES, ROWS, read_place, write_place
-from vmxon.processor.segmentation import canonical
+from vmxon.processor.segmentation import loadable
 from vmxon.processor.slots import tsc_offset, vmx_msr_read
 from vmxon.processor.state import ProcessorState as Cpu
 from vmxon.processor.state import Segment
@@ -90,7 +90,7 @@ def check_rule(cpu: Cpu, row: Msr, value: int) -> None:
     if row.rule is Rule.NEVER:
         general_protection(cpu, 0)
     elif row.rule is Rule.CANONICAL:
-        if not canonical(cpu, value):
+        if not loadable(cpu, value):
             general_protection(cpu, 0)
     elif row.rule is Rule.PAT:
         check_memory_types(cpu, value, u64(PAT_TYPES))

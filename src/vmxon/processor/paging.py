@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from vmxon.arch.paging import BITS_4_LEVELS
 from vmxon.microcode import inline, load, microcode, store, u8, u32, u64
 from vmxon.processor.code_pages import invalidate_code
 from vmxon.processor.exceptions import general_protection, page_fault
@@ -101,7 +102,10 @@ def walk(cpu: Cpu, linear: u64, access: u64, space: u64) -> u64:
     if cpu.long_mode != 0 and hlat_translates(cpu, linear):
         table = cpu.hlat_pointer & FRAME
         hlat = u32(HLAT_FAULT)
-    shift = u64(39)
+    top = u64(39)
+    if cpu.linear_bits != BITS_4_LEVELS:
+        top = u64(48)
+    shift = top
     rights = u64(WRITABLE | USER_PAGE)
     forbidden = cpu.physical_reserved
     if cpu.efer & EFER_NXE == 0:
@@ -122,13 +126,13 @@ def walk(cpu: Cpu, linear: u64, access: u64, space: u64) -> u64:
         if entry & PRESENT == 0:
             page_fault(cpu, linear, fault_code(cpu, access, space) | hlat)
         large = entry & LARGE != 0 and shift != 12
-        no_such_page = shift == 39 or shift == 30 and cpu.gigabyte_pages == 0
+        no_such_page = shift >= 39 or shift == 30 and cpu.gigabyte_pages == 0
         if entry & forbidden != 0 or large and (no_such_page or entry & ((u64(1) << shift) - 1) & 0x3FFF_E000 != 0):
             page_fault(cpu, linear, fault_code(cpu, access, space) | hlat | 9)
         if hlat != 0 and entry & RESTART != 0:
             hlat = u32(0)
             table = cpu.cr3 & FRAME
-            shift = u64(39)
+            shift = top
             rights = u64(WRITABLE | USER_PAGE)
             blocked = u64(0)
             continue

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-from vmxon.arch.control import Cr0, Efer
+from vmxon.arch.control import Cr0, Cr4, Efer
 from vmxon.arch.flags import Rflags
+from vmxon.arch.paging import BITS_4_LEVELS, BITS_5_LEVELS
 from vmxon.arch.segments import AccessRights, SegmentType
 from vmxon.microcode import i64, inline, microcode, u8, u32, u64
 from vmxon.processor.exceptions import general_protection, stack_fault
@@ -46,8 +47,20 @@ def is_null(selector: int) -> bool:
 
 @inline
 def canonical(cpu: Cpu, address: int) -> bool:
-    """The bits above the linear-address width repeat its top bit."""
-    unused = 64 - u64(cpu.linear_width)
+    """The bits above those that paging uses repeat the top one of them."""
+    return repeats(address, cpu.linear_bits)
+
+
+@inline
+def loadable(cpu: Cpu, address: int) -> bool:
+    """The same by what the processor can do: for MSRs, bases of segments and tables, and invalidations, whatever CR4.LA57 is."""
+    return repeats(address, cpu.linear_width)
+
+
+@inline
+def repeats(address: int, width: int) -> bool:
+    """The bits of an address above `width` (u8) repeat the top one below."""
+    unused = 64 - u64(width)
     return u64(i64(address << unused) >> unused) == address
 
 
@@ -124,6 +137,9 @@ def derive_mode(cpu: Cpu) -> None:
     rights = cpu.segments[Segment.CS].rights
     stack = cpu.segments[Segment.SS].rights
     cpu.long_mode = u8(cpu.efer & Efer.lma.mask != 0)
+    cpu.linear_bits = u8(BITS_4_LEVELS)
+    if cpu.long_mode != 0 and cpu.cr4 & Cr4.la57.mask != 0:
+        cpu.linear_bits = u8(BITS_5_LEVELS)
     rules = u8(SegmentRules.PROTECTED)
     code_size = u8(CodeSize.BITS32) if rights & BIG != 0 else u8(CodeSize.BITS16)
     stack_shift = u8(32) if stack & BIG != 0 else u8(48)

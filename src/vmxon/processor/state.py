@@ -96,6 +96,7 @@ class ProcessorState(ArchitecturalState):
     # Model facts that microcode reads.
     physical_width = scalar(u8)
     linear_width = scalar(u8)
+    """Bits of linear addresses that the processor has at most; `linear_bits` are those of the present paging mode."""
     gigabyte_pages = scalar(u8)
     """1 where the model has 1-GiB pages."""
     physical_reserved = scalar(u64)

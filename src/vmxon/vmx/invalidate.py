@@ -9,7 +9,7 @@ from vmxon.isa.table import Form, instruction
 from vmxon.microcode import inline, load, microcode, u32, u64
 from vmxon.processor.exceptions import undefined_opcode
 from vmxon.processor.memory import readable
-from vmxon.processor.segmentation import canonical
+from vmxon.processor.segmentation import loadable
 from vmxon.processor.state import HostRequest
 from vmxon.processor.state import ProcessorState as Cpu
 from vmxon.processor.tlb import drop_ept, drop_second_stage, drop_vpid, select_space
@@ -136,7 +136,7 @@ def invalidate_vpid(cpu: Cpu, number: u64, vpid: u64, linear: u64) -> None:
     if number != InvvpidType.ALL_CONTEXTS:
         bad = bad or vpid == 0
     if number == InvvpidType.INDIVIDUAL_ADDRESS:
-        bad = bad or not canonical(cpu, linear)
+        bad = bad or not loadable(cpu, linear)
     if bad:
         fail(cpu, InstructionError.INVALID_OPERAND)
         return

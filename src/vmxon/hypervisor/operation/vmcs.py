@@ -27,8 +27,8 @@ FLAT_DATA = modes.DATA | modes.BIG | modes.GRANULAR
 CR0_OWNED = Cr0.ne.mask
 """Bits that VMX operation fixes and the guest shall believe to set: it sees its own in the shadow."""
 CR4_OWNED = Cr4.vmxe.mask
-CR4_REFUSED = CR4_OWNED | Cr4.pke.mask | Cr4.pks.mask
-"""Bits that a guest cannot set: VMX, and protection keys, whose registers VMX does not switch."""
+CR4_REFUSED = CR4_OWNED | Cr4.pke.mask | Cr4.pks.mask | Cr4.la57.mask
+"""Bits that a guest cannot set: VMX, protection keys, whose registers VMX does not switch, and tables that nobody here walks."""
 SEGMENTS = {
     "CS": (0x08, LIMIT, FLAT_CODE),
     **dict.fromkeys(("SS", "DS", "ES", "FS", "GS"), (0x10, LIMIT, FLAT_DATA)),

@@ -69,7 +69,7 @@ class ControlRegisters:
         return True
 
     def _write_cr4(self, value: int) -> bool:
-        """CR4.VMXE, PKE and PKS do not exist for a guest."""
+        """CR4.VMXE, PKE, PKS and LA57 do not exist for a guest."""
         return not value & CR4_REFUSED
 
     def _load_pdptes(self) -> None:

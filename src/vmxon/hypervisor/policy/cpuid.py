@@ -19,7 +19,7 @@ HIDDEN = (
     *(Feature.VMX, Feature.MTRR, Feature.MCE, Feature.MCA, Feature.X2APIC, Feature.TSC_DEADLINE),
     *(Feature.PKU, Feature.PKS, Feature.XSAVE),
     *(Feature.SPEC_CTRL, Feature.STIBP, Feature.SSBD, Feature.MSRLIST, Feature.WRMSRNS),
-    Feature.WAITPKG,
+    *(Feature.WAITPKG, Feature.LA57),
 )
 """VMX, and what has registers or MSRs that no guest is given."""
 EMPTY = (TOPOLOGY, COUNTERS, STATE_COMPONENTS)
