@@ -13,6 +13,7 @@ from vmxon.arch.models import MAX
 from vmxon.errors import TimedOut, TripleFault
 from vmxon.hypervisor.guest import bundled_guest
 from vmxon.hypervisor.memory.isolation import find_leaks
+from vmxon.hypervisor.memory.virtual_memory import PagingMode
 from vmxon.hypervisor.operation.host import Host
 from vmxon.hypervisor.scheduler import Condition, Job, Scheduler
 from vmxon.hypervisor.virtual_machine import VirtualMachine
@@ -108,6 +109,7 @@ TICKING = (
     + TABLES
 )
 """Every interrupt of the timer writes down how far the guest had come, and its time-stamp counter."""
+SLEEPER = TICKING.replace("more: inc ebp", "more: hlt").replace("cmp edi, 0x180200", "cmp edi, 0")
 CRASH = "mov ecx, 50000 \n wait: loop wait \n lidt [none] \n ud2 \n none: .quad 0"
 LOOP = "cli \n again: inc eax \n jmp again"
 
@@ -130,9 +132,9 @@ class Guests:
         self.host, self.scheduler = Host(MAX, memory), Scheduler(SLICE)
         self.output: dict[str, bytearray] = {}
 
-    def add(self, name: str, image: bytes, memory: int = 2 * MIB) -> Job:
+    def add(self, name: str, image: bytes, memory: int = 2 * MIB, paging: PagingMode = PagingMode.EPT) -> Job:
         out = self.output[name] = bytearray()
-        machine = VirtualMachine(MAX, memory, serial=out.append, debug_console=out.append, host=self.host)
+        machine = VirtualMachine(MAX, memory, serial=out.append, debug_console=out.append, host=self.host, paging=paging)
         machine.load(load_multiboot(image, name, memory))
         return self.scheduler.add(name, machine)
 
@@ -155,6 +157,8 @@ def image(name: str) -> bytes:
             return image_of(TICKING)
         case "crash":
             return image_of(CRASH)
+        case "reset":
+            return image_of("mov ecx, 3000 \n wait: loop wait \n mov al, 0xFE \n out 0x64, al")
         case _:
             return image_of(LOOP)
 
@@ -164,10 +168,10 @@ def size(name: str) -> int:
 
 
 @cache
-def alone(name: str) -> Result:
+def alone(name: str, paging: PagingMode = PagingMode.EPT) -> Result:
     """On a host of its own, without a scheduler."""
     out = bytearray()
-    machine = VirtualMachine(MAX, size(name), serial=out.append, debug_console=out.append)
+    machine = VirtualMachine(MAX, size(name), serial=out.append, debug_console=out.append, paging=paging)
     machine.load(load_multiboot(image(name), name, size(name)))
     status = machine.run(60)
     digest = hashlib.sha256(machine.memory.view).hexdigest()
@@ -177,15 +181,45 @@ def alone(name: str) -> Result:
 EIGHT = ("bundled", "count-1", "count-2", "floating-3", "ticking", "floating-5", "count-6", "count-7")
 
 
-def test_eight_guests_at_once_end_as_alone() -> None:
+MIXED = tuple(PagingMode.SHADOW if number % 2 else PagingMode.EPT for number in range(8))
+
+
+@pytest.mark.parametrize("modes", [(PagingMode.EPT,) * 8, (PagingMode.SHADOW,) * 8, MIXED], ids=["ept", "shadow", "mixed"])
+def test_eight_guests_at_once_end_as_alone(modes: tuple[PagingMode, ...]) -> None:
     guests = Guests()
-    jobs = [guests.add(name, image(name), size(name)) for name in EIGHT]
+    jobs = [guests.add(name, image(name), size(name), paging) for name, paging in zip(EIGHT, modes, strict=True)]
     guests.scheduler.run(60)
     assert [job.condition for job in jobs] == [Condition.FINISHED] * 8
-    assert {job.name: guests.result(job) for job in jobs} == {name: alone(name) for name in EIGHT}
+    assert {job.name: guests.result(job) for job in jobs} == {name: alone(name, paging) for name, paging in zip(EIGHT, modes, strict=True)}
     assert guests.host.switches > 30
     assert [find_leaks(job.machine.memory, job.machine.paging) for job in jobs] == [[]] * 8
     assert len({job.machine.vpid for job in jobs}) == 8
+
+
+@pytest.mark.parametrize("paging", PagingMode)
+def test_what_becomes_of_others_changes_no_result(paging: PagingMode) -> None:
+    """One is paused for a while, one is killed, one crashes, one resets its machine for ever; the rest end as they do alone."""
+    guests = Guests()
+    names = ("ticking", "loop", "crash", "reset", "bundled", "count-2", "floating-4", "count-5")
+    jobs = {name: guests.add(name, image(name), size(name), paging) for name in names}
+    paused, others = jobs["ticking"], [jobs[name] for name in ("bundled", "count-2", "floating-4", "count-5")]
+    seen: list[int] = []
+
+    def act(job: Job) -> None:
+        if paused.slices == 2 and not seen:
+            guests.scheduler.pause(paused)
+            seen.append(paused.slices)
+        if all(other.condition is Condition.FINISHED for other in others) and jobs["loop"].alive:
+            seen.append(paused.slices)
+            guests.scheduler.resume(paused)
+            for name in ("loop", "reset"):
+                guests.scheduler.kill(jobs[name])
+
+    guests.scheduler.on_slice = act
+    guests.scheduler.run(60)
+    assert seen == [2, 2]
+    assert [job.condition.value for job in jobs.values()] == ["finished", "killed", "failed", "killed", *["finished"] * 4]
+    assert [guests.result(job) for job in (paused, *others)] == [alone(job.name, paging) for job in (paused, *others)]
 
 
 @pytest.mark.parametrize("slice_ticks", [3_001, 50_000, 10_000_000])
@@ -197,48 +231,43 @@ def test_the_length_of_a_slice_changes_nothing(slice_ticks: int) -> None:
     assert [guests.result(job) for job in jobs] == [alone(job.name) for job in jobs]
 
 
-def test_a_crash_ends_one_guest_only() -> None:
+def test_a_crash_is_explained() -> None:
     guests = Guests()
-    jobs = [guests.add(name, image(name)) for name in ("count-1", "crash", "ticking")]
+    job = guests.add("crash", image("crash"))
     guests.scheduler.run(60)
-    assert [job.condition for job in jobs] == [Condition.FINISHED, Condition.FAILED, Condition.FINISHED]
-    assert isinstance(jobs[1].error, TripleFault)
-    assert [guests.result(job) for job in jobs[::2]] == [alone("count-1"), alone("ticking")]
+    assert isinstance(job.error, TripleFault)
 
 
-def test_pause_resume_and_kill() -> None:
+def test_a_guest_that_has_ended_cannot_be_resumed() -> None:
     guests = Guests()
-    paused, killed, other = (guests.add(name, image(name)) for name in ("ticking", "loop", "count-2"))
-    seen = []
-
-    def act(job: Job) -> None:
-        if paused.slices == 2 and paused.condition is Condition.READY and not seen:
-            guests.scheduler.pause(paused)
-            seen.append(paused.slices)
-        if other.condition is Condition.FINISHED and paused.condition is Condition.PAUSED:
-            seen.append(paused.slices)
-            guests.scheduler.resume(paused)
-        if killed.slices == 40 and killed.alive:
-            guests.scheduler.kill(killed)
-
-    guests.scheduler.on_slice = act
-    guests.scheduler.run(60)
-    assert seen == [2, 2]
-    assert (paused.condition, killed.condition, other.condition) == (Condition.FINISHED, Condition.KILLED, Condition.FINISHED)
-    assert [guests.result(job) for job in (paused, other)] == [alone("ticking"), alone("count-2")]
+    job = guests.add("loop", image("loop"))
+    guests.scheduler.kill(job)
     with pytest.raises(ValueError, match="guest loop has ended: killed"):
-        guests.scheduler.resume(killed)
+        guests.scheduler.resume(job)
 
 
-def test_a_loop_with_interrupts_off_loses_the_processor() -> None:
+@pytest.mark.parametrize("paging", PagingMode)
+def test_a_loop_with_interrupts_off_loses_the_processor(paging: PagingMode) -> None:
     guests = Guests()
-    loop, other = guests.add("loop", image("loop")), guests.add("count-1", image("count-1"))
+    loop, other = (guests.add(name, image(name), paging=paging) for name in ("loop", "count-1"))
     with pytest.raises(TimedOut, match="loop: not all guests ended within"):
         guests.scheduler.run(0.3)
     assert other.condition is Condition.FINISHED
-    assert guests.result(other) == alone("count-1")
+    assert guests.result(other) == alone("count-1", paging)
     assert 0 <= loop.machine.time.now - loop.slices * SLICE < 64 * loop.slices
     assert loop.machine.accounting.counts[ExitReason.PREEMPTION_TIMER] >= loop.slices
+
+
+def test_a_guest_that_only_sleeps_leaves_the_processor_to_others() -> None:
+    """It wakes at each tick of its timer and sleeps again: its time passes as that of the one that computes."""
+    guests = Guests()
+    sleeper = guests.add("sleeper", image_of(SLEEPER))
+    worker = guests.add("count-1", image("count-1"))
+    guests.scheduler.on_slice = lambda job: guests.scheduler.kill(sleeper) if worker.condition is Condition.FINISHED else None
+    guests.scheduler.run(60)
+    assert guests.result(worker) == alone("count-1")
+    assert abs(sleeper.machine.time.now - worker.machine.time.now) <= 2 * SLICE
+    assert sleeper.instructions < sleeper.machine.time.now // 10
 
 
 def test_fair_shares() -> None:

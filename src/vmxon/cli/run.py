@@ -107,17 +107,21 @@ def command(
 ) -> int:
     """Run an operating system as a guest of the hypervisor; IMAGE is short for --kernel IMAGE.
 
-    Several images run at once, in turns on one processor.
+    Several images run at once, in turns on one processor; --append, --initrd and --drive are for each of them.
     Without an image, the boot sector of --drive runs, without that the bundled guest. At the end, VM exits are listed by reason.
     """
     if len(images) > 1 or guests is not None:
         from vmxon.cli.several import start as start_several
 
-        if any((kernel, modules, append, machine.drives, machine.json, hints, paging != "ept")):
-            raise click.UsageError("several guests take --memory, --model, --tlb and --timeout, and no other option")
+        if hints or machine.json or (kernel is not None and images):
+            raise click.UsageError("several guests take neither --hints nor --json, nor a --kernel beside IMAGEs")
         if guests is not None and len(images) > 1:
             raise click.UsageError("--guests repeats one IMAGE")
-        return start_several(images if guests is None else [*images, None][:1] * guests, machine)
+        if (modules or append) and not (images or kernel):
+            raise click.UsageError("--initrd and --append need a --kernel: the bundled guest takes neither")
+        names = images or ((kernel,) if kernel is not None else ())
+        programs: list[Program | None] = [find_program(name, append, modules) for name in names] or [None]
+        return start_several(programs * (guests or 1), machine, paging)
     image = images[0] if images else None
     if image is not None and kernel is not None:
         raise click.UsageError("IMAGE and --kernel name the guest twice")

@@ -56,6 +56,15 @@ class Guest:
         self.machine.host.give_to(self.machine)
         self.machine.load(image)
 
+    def boot(self) -> None:
+        """Start from its first drive, through the firmware.
+
+        Raises:
+            ConfigurationError: under this paging or on this processor it cannot start in real mode.
+        """
+        self.machine.host.give_to(self.machine)
+        self.machine.boot()
+
     def run(self, seconds: float | None = None) -> int:
         """Run this guest alone, to its end; the status that it gives.
 

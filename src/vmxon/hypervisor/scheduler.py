@@ -81,6 +81,8 @@ class Scheduler:
         self.jobs: list[Job] = []
         self.on_slice: Callable[[Job], None] = lambda job: None
         """Told after each slice; it may pause, resume and kill."""
+        self.idle: Callable[[float], None] | None = None
+        """Where somebody may type: waits so many seconds, or until a key comes, whenever every ready guest sleeps."""
 
     def add(self, name: str, machine: VirtualMachine) -> Job:
         """One more guest, ready to run."""
@@ -120,10 +122,18 @@ class Scheduler:
         while (job := self.next()) is not None:
             job.run_slice(self.slice_ticks)
             self.on_slice(job)
+            if self.idle is not None and self._all_asleep():
+                self.idle(self.slice_ticks / job.machine.pace.rate)
             if seconds is not None and time.monotonic() - started > seconds:
                 running = ", ".join(job.name for job in self.jobs if job.condition is Condition.READY)
                 if running:
                     raise TimedOut(f"not all guests ended within {seconds:g} s", where=running)
+
+    def _all_asleep(self) -> bool:
+        """Nobody would use the processor, and every guest has slept as long as the others."""
+        ready = [job for job in self.jobs if job.condition is Condition.READY]
+        level = len({job.had // self.slice_ticks for job in ready}) == 1
+        return level and all(job.machine.asleep and not job.machine.inbox for job in ready)
 
     def _catch_up(self, job: Job) -> None:
         least = min((other.had for other in self.jobs if other.condition is Condition.READY), default=0)
