@@ -7,8 +7,9 @@ import pytest
 
 from tests.cli.conftest import Outcome
 from vmxon.cli import boot, run
+from vmxon.cli.attendance import Attendance
 from vmxon.cli.boot import BootOptions
-from vmxon.cli.images import Drive, Module, Program
+from vmxon.cli.images import Drive, Module, Program, kind_of
 from vmxon.cli.options import Console, MachineOptions, MemorySize, Size
 from vmxon.cli.run import RunOptions
 
@@ -126,7 +127,7 @@ def test_a_doubled_comma_belongs_to_the_file(
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        (["boot"], "boot needs --kernel or --drive; see vmxon boot --help"),
+        (["boot"], "boot needs an IMAGE, --kernel, --drive, --cdrom or --bios; see vmxon boot --help"),
         (["run", "kernel.x", "--kernel", "kernel.x"], "IMAGE and --kernel name the guest twice; see vmxon run --help"),
         (
             ["run", "--append", "quiet"],
@@ -209,3 +210,44 @@ def test_drives_without_index_take_the_free_slots(
         Path(name).write_bytes(b"x")
     assert invoke("run", "kernel.x", "--drive", "a", "--drive", "b,index=0", "--drive", "c").status == 0
     assert [(drive.path.name, drive.slot) for drive in started[0].machine.drives] == [("b", 0), ("a", 1), ("c", 2)]
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (b"\x7fELF", "kernel"),
+        (b"\0" * 64 + b"\x02\xb0\xad\x1b", "kernel"),
+        (b"\0" * 0x202 + b"HdrS", "kernel"),
+        (b"\0" * 0x8001 + b"CD001", "cdrom"),
+        (b"QFI\xfb", "disk"),
+        (b"\0" * 62 + b"\x02\xb0\xad\x1b", "disk"),
+    ],
+)
+def test_what_an_image_is(tmp_path: Path, content: bytes, kind: str) -> None:
+    (tmp_path / "image").write_bytes(content)
+    assert kind_of(tmp_path / "image") == kind
+
+
+def test_boot_takes_any_image(invoke: Invoke, started: list[BootOptions | RunOptions], kernel: Path) -> None:
+    Path("grub.iso").write_bytes(b"\0" * 0x8001 + b"CD001")
+    Path("disk.raw").write_bytes(b"x")
+    Path("rom").write_bytes(b"x")
+    assert invoke("boot", "kernel.x", "--no-reboot").status == 0
+    assert invoke("boot", "grub.iso", "--drive", "file=disk.raw,index=2").status == 0
+    assert invoke("boot", "disk.raw", "--bios", "rom").status == 0
+    first, second, third = started
+    assert isinstance(first, BootOptions)
+    assert (first.program, first.no_reboot) == (Program(kernel), True)
+    assert second.machine.drives == (Drive(Path("disk.raw"), 2), Drive(Path("grub.iso"), 3, cdrom=True))
+    assert isinstance(third, BootOptions)
+    assert (third.machine.drives, third.bios) == ((Drive(Path("disk.raw"), 0),), Path("rom"))
+
+
+def test_boot_lets_people_look_in(invoke: Invoke, started: list[BootOptions | RunOptions], kernel: Path) -> None:
+    assert invoke("boot", str(kernel), "--gdb", "0", "--monitor", "pty", "--monitor", "pipe:x", "--wait").status == 0
+    assert isinstance(started[0], BootOptions)
+    assert started[0].attendance == Attendance(0, ("pty", "pipe:x"), wait=True)
+    outcome = invoke("boot", str(kernel), "--wait")
+    assert outcome.err.startswith("vmxon: --wait needs --gdb or --monitor: nobody else can start the machine; see vmxon boot --help")
+    outcome = invoke("boot", str(kernel), "--kernel", str(kernel))
+    assert outcome.err == "vmxon: IMAGE is a kernel image, and an option names another; see vmxon boot --help\n"

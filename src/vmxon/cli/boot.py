@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import click
 
-from vmxon.cli.images import Program, find_program
+from vmxon.cli.attendance import Attendance, attendance_options, attended
+from vmxon.cli.images import DriveRequest, Program, find_program, image_file, kind_of, place_drives, with_cdrom
 from vmxon.cli.options import MachineOptions, hints_option, machine_options
 from vmxon.cli.report import print_json
 from vmxon.errors import ExitStatus
@@ -22,6 +24,10 @@ class BootOptions:
     machine: MachineOptions
     count: int | None = None
     hints: bool = False
+    attendance: Attendance = field(default_factory=Attendance)
+    bios: Path | None = None
+    """A ROM in place of our firmware."""
+    no_reboot: bool = False
 
 
 def start(options: BootOptions) -> int:
@@ -42,6 +48,9 @@ def start(options: BootOptions) -> int:
     if program is not None:
         modules = [(module.path, module.command_line) for module in program.modules]
         image = load_files(program.kernel, machine.memory, program.append, modules, ROOT_POINTER, LinuxEntry(machine.entry))
+    firmware: Firmware | bytes = Firmware.OWN if image is None else Firmware.NONE
+    if options.bios is not None:
+        firmware = options.bios.read_bytes()
     show_build_progress(sys.stderr)
     console = GuestConsole(machine)
     configuration = PcConfiguration(
@@ -50,7 +59,8 @@ def start(options: BootOptions) -> int:
         drives=tuple(drives),
         kernel=image,
         tlb=machine.tlb,
-        firmware=Firmware.OWN if image is None else Firmware.NONE,
+        firmware=firmware,
+        no_reboot=options.no_reboot,
     )
     pc = Pc(configuration, serial=(console.serial,), debug_console=console.debug_console)
     pc.interactive = sys.stdin.isatty()
@@ -59,7 +69,7 @@ def start(options: BootOptions) -> int:
     if history is not None:
         pc.record_guests(history)
     try:
-        with console.attached(pc.board, pc.post):
+        with console.attached(pc.board, pc.post), attended(pc, options.attendance):
             status = pc.run(Limits(machine.timeout, options.count))
     finally:
         if history is not None:
@@ -70,21 +80,60 @@ def start(options: BootOptions) -> int:
 
 
 @click.command("boot", short_help="Start an image on the bare machine, VMX included.")
+@click.argument("image", required=False)
 @machine_options
+@click.option("--cdrom", metavar="ISO", help="Image in the CD-ROM drive, which is the master of the secondary channel.")
+@click.option("--bios", metavar="ROM", help="A ROM in place of our firmware.")
+@click.option("--no-reboot", is_flag=True, help="End the run where the machine would reset.")
+@attendance_options
 @hints_option
 @click.option(
     "--count", type=click.IntRange(min=1), metavar="N", help="Stop after this many instructions, with status 124."
 )
 def command(
-    *, kernel: str | None, modules: tuple[str, ...], append: str, machine: MachineOptions, hints: bool, count: int | None
+    *,
+    image: str | None,
+    kernel: str | None,
+    modules: tuple[str, ...],
+    append: str,
+    machine: MachineOptions,
+    cdrom: str | None,
+    bios: str | None,
+    no_reboot: bool,
+    attendance: Attendance,
+    hints: bool,
+    count: int | None,
 ) -> int:
-    """Run a kernel, or the boot sector of a disk, on the bare machine with VMX, without the hypervisor.
+    """Run a kernel, or the boot sector of a disk or CD, on the bare machine with VMX, without the hypervisor.
 
-    The exit status is the one that the kernel writes to isa-debug-exit.
+    IMAGE is short for --kernel, --cdrom or --drive, whichever its content says. The exit status is the one that the kernel writes to
+    isa-debug-exit.
     """
-    if kernel is None and not machine.drives:
-        raise click.UsageError("boot needs --kernel or --drive")
+    if image is not None:
+        match kind_of(image_file(image, "kernel, disk or CD image")):
+            case "kernel" if kernel is None:
+                kernel = image
+            case "cdrom" if cdrom is None:
+                cdrom = image
+            case "disk" if not machine.drives:
+                machine = replace(machine, drives=place_drives((DriveRequest(image),)))
+            case kind:
+                raise click.UsageError(f"IMAGE is a {kind} image, and an option names another")
+    if kernel is None and not machine.drives and cdrom is None and bios is None:
+        raise click.UsageError("boot needs an IMAGE, --kernel, --drive, --cdrom or --bios")
+    if cdrom is not None:
+        machine = replace(machine, drives=with_cdrom(machine.drives, cdrom))
     if kernel is None and (modules or append):
         raise click.UsageError("--initrd and --append need a --kernel")
     program = None if kernel is None else find_program(kernel, append, modules)
-    return start(BootOptions(program, machine, count, hints))
+    return start(
+        BootOptions(
+            program,
+            machine,
+            count,
+            hints,
+            attendance,
+            None if bios is None else image_file(bios, "ROM"),
+            no_reboot,
+        )
+    )

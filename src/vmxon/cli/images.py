@@ -11,6 +11,12 @@ import click
 from vmxon.errors import ImageError
 
 DRIVE_SLOTS = 4
+CDROM_SLOTS = (2, 3, 1, 0)
+KERNEL_SEARCH = 8192
+"""Bytes at the start of a kernel within which its multiboot header lies."""
+MULTIBOOT = (0x1BADB002).to_bytes(4, "little")
+ISO_9660_AT = 0x8001
+"""Where an ISO 9660 image says that it is one."""
 FORMATS = ("raw", "vmdk", "qcow2")
 
 
@@ -72,6 +78,27 @@ def image_file(name: str, role: str) -> Path:
     if not os.access(path, os.R_OK):
         raise ImageError("may not be read", where=name, advice="change its permissions")
     return path
+
+
+def with_cdrom(drives: tuple[Drive, ...], name: str) -> tuple[Drive, ...]:
+    """The drives and a CD in the first free slot from the secondary master on, as `-cdrom` of QEMU has it."""
+    taken = {drive.slot for drive in drives}
+    slot = next((slot for slot in CDROM_SLOTS if slot not in taken), None)
+    if slot is None:
+        raise click.UsageError("there is no IDE slot left for --cdrom")
+    return (*drives, Drive(image_file(name, "CD image"), slot, cdrom=True))
+
+
+def kind_of(path: Path) -> str:
+    """What an image is by its content: "kernel" (ELF, multiboot, Linux), "cdrom" (ISO 9660) or "disk"."""
+    with path.open("rb") as file:
+        begin = file.read(KERNEL_SEARCH)
+        file.seek(ISO_9660_AT)
+        descriptor = file.read(5)
+    if descriptor == b"CD001":
+        return "cdrom"
+    header = any(begin[at : at + 4] == MULTIBOOT for at in range(0, len(begin) - 3, 4))
+    return "kernel" if begin.startswith(b"\x7fELF") or begin[0x202:0x206] == b"HdrS" or header else "disk"
 
 
 def find_program(kernel: str, append: str, modules: tuple[str, ...]) -> Program:

@@ -19,6 +19,7 @@ if sys.platform != "win32":
     import tty
 
 CHUNK = 4096
+PLACES = "pipe:NAME, tcp:127.0.0.1:PORT,server,nowait, unix:PATH,server,nowait, pty or file:PATH"
 LOOPBACK = frozenset({"", "127.0.0.1", "localhost", "::1"})
 
 
@@ -203,6 +204,27 @@ class SocketChannel(Channel):
 
     def close(self) -> None:
         self.listener.close()
+
+
+def open_channel(words: str) -> Channel:
+    """The channel of `file:PATH`, `pipe:NAME`, `tcp:HOST:PORT,server,nowait`, `unix:PATH,server,nowait` or `pty`.
+
+    Raises:
+        ConfigurationError: there is no such place, or it cannot be had.
+    """
+    kind, _, rest = words.partition(":")
+    address, *settings = rest.split(",")
+    if words == "pty":
+        channel = TerminalChannel()
+        sys.stderr.write(f"char device redirected to {channel.name}\n")
+        return channel
+    if kind == "file" and address:
+        return FileChannel(rest)
+    if kind == "pipe" and address:
+        return PipeChannel(rest)
+    if kind in {"tcp", "unix"}:
+        return SocketChannel(listen(kind, address, set(settings)))
+    raise ConfigurationError(f"{words!r} is no place", expected=PLACES)
 
 
 def _unix_server(path: str) -> socket.socket:

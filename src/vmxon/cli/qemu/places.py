@@ -7,10 +7,9 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
-from vmxon.cli.qemu.device_options import PLACES
 from vmxon.cli.qemu.option import Draft
 from vmxon.cli.terminal import CtrlC, GuestOutput, Terminal
-from vmxon.debug.channels import Channel, FileChannel, PipeChannel, Reader, SocketChannel, TerminalChannel, listen
+from vmxon.debug.channels import Channel, FileChannel, Reader, open_channel
 from vmxon.errors import ConfigurationError
 
 SILENT = frozenset({"null", "none", "vc"})
@@ -57,23 +56,8 @@ class Places:
         if words == "stdio":
             return Place(None, standard=True, shared=shared)
         if words not in self.places:
-            self.places[words] = Place(self._open(words))
+            self.places[words] = Place(open_channel(words))
         return self.places[words]
-
-    def _open(self, words: str) -> Channel:
-        kind, _, rest = words.partition(":")
-        address, *settings = rest.split(",")
-        if words == "pty":
-            channel = TerminalChannel()
-            sys.stderr.write(f"char device redirected to {channel.name}\n")
-            return channel
-        if kind == "file" and address:
-            return FileChannel(rest)
-        if kind == "pipe" and address:
-            return PipeChannel(rest)
-        if kind in {"tcp", "unix"}:
-            return SocketChannel(listen(kind, address, set(settings)))
-        raise ConfigurationError(f"{words!r} is no place", expected=", ".join(PLACES))
 
     def writer(self, place: Place) -> Callable[[bytes], None]:
         """What sends bytes there."""
