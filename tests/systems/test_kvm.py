@@ -21,13 +21,14 @@ mount -t devtmpfs dev /dev
 for module in irqbypass kvm kvm-intel; do insmod /$module.ko $(cat /$module.options) || echo "no $module"; done
 ls /dev/kvm
 /kvm_program
-echo "kvm program ended with $?"
+/kvm_controllers
+echo "kvm programs ended with $?"
 dmesg -r | grep -i -E 'kvm|vmx|unchecked MSR|BUG|WARNING' | grep -E '^<[0-4]>' | sed 's/.*] //'
 echo "the end"
 /leave
 """
 APPEND = "console=ttyS0 noapic nolapic acpi=off pci=off cryptomgr.notests quiet"
-EXPECTED = ["/dev/kvm", "5050", "c", "kvm program ended with 0"]
+EXPECTED = ["/dev/kvm", "5050", "c", "55", "c", "t", "kvm programs ended with 0"]
 WARNINGS = {"nehalem": ["kvm: VM_EXIT_LOAD_IA32_PERF_GLOBAL_CTRL does not work properly. Using workaround"]}
 """Lines of warning level or worse: Linux tells this processor by family and model, and knows its erratum AAK155."""
 
@@ -36,7 +37,11 @@ def run(debian: Debian, kernel: Path, folder: Path, options: str, model: str) ->
     """Boot `kernel`, load KVM with `options` of kvm-intel, and run the program in its guest."""
     modules = [file(f"{name}.ko", debian.module(name)) for name in MODULES]
     module_options = [file(f"{name}.options", options if name == "kvm-intel" else "") for name in MODULES]
-    programs = [program("kvm_program", kvm_program(100, 1000)), program("leave", LEAVE)]
+    programs = [
+        program("kvm_program", kvm_program(100, 1000)),
+        program("kvm_controllers", kvm_program(10, 10, controllers=True)),
+        program("leave", LEAVE),
+    ]
     initrd = folder / "initrd"
     initrd.write_bytes(busybox_root(debian.busybox.read_bytes(), INIT, [*modules, *module_options, *programs]))
     command = ["-m", "vmxon", "boot", "--kernel", kernel, "--initrd", initrd, "--append", APPEND, "--model", model, "--timeout", "200"]
@@ -58,7 +63,8 @@ SETTINGS = [
     ("max", "ept=0"),
     ("max", "unrestricted_guest=0"),
     ("max", "vpid=0 flexpriority=0"),
-    ("max", "enable_shadow_vmcs=0 pml=0"),
+    ("max", "enable_apicv=0"),
+    ("max", "flexpriority=0 enable_shadow_vmcs=0 pml=0 preemption_timer=0"),
     ("nehalem", ""),
     ("first", ""),
 ]
