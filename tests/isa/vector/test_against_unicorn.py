@@ -9,8 +9,8 @@ from dataclasses import replace
 import pytest
 
 from tests.isa.vector import unicorn_oracle
-from tests.isa.vector.instructions import SSE, X87
-from tests.isa.vector.numbers import sse_world, x87_world
+from tests.isa.vector.instructions import LATER, MMX, SSE, X87
+from tests.isa.vector.numbers import sse_world, string_world, without_nans, x87_world
 from tests.isa.vector.subject import subject
 from tests.isa.vector.world import World, differences
 
@@ -27,6 +27,12 @@ NOT_FAITHFUL = (
     "fldcw",  # reserved bits are kept
 )
 """Where the processor that runs `test_against_host` disagrees with QEMU."""
+
+
+def is_faithful(text: str) -> bool:
+    """QEMU rounds DPPD once, and its EQUAL ORDERED (bits 3:2 of the immediate) ends too early."""
+    ordered = "str" in text and int(text.rpartition(" ")[2]) & 12 == 12
+    return not ordered and not text.startswith("dppd")
 
 
 def results(world: World) -> World:
@@ -47,6 +53,27 @@ def test_sse_results_equal_those_of_unicorn(text: str) -> None:
             before = replace(before, xmm=(int.from_bytes(numbers, "little"), *before.xmm[1:]))
         ours, theirs = results(subject().run(text, before)), results(unicorn_oracle.run(text, before))
         assert not differences(ours, theirs), (text, before)
+
+
+@pytest.mark.parametrize("text", filter(is_faithful, LATER))
+def test_later_results_equal_those_of_unicorn(text: str) -> None:
+    choose = random.Random(text)
+    for _ in range(ROUNDS // 2):
+        before = string_world(choose) if "str" in text else without_nans(sse_world(choose))
+        before = replace(before, mxcsr=before.mxcsr & ~FLUSHING)
+        ours, theirs = results(subject().run(text, before)), results(unicorn_oracle.run(text, before))
+        assert not differences(ours, theirs), (text, before)
+
+
+@pytest.mark.parametrize("text", MMX)
+def test_mmx_results_equal_those_of_unicorn(text: str) -> None:
+    choose = random.Random(text)
+    for _ in range(ROUNDS // 2):
+        before = replace(x87_world(choose), control=0x037F, status=0, mxcsr=0x1F80)
+        ours, theirs = subject().run(text, before), unicorn_oracle.run(text, before)
+        # QEMU leaves the exponents of x87 registers alone.
+        assert ours.stack[0][1] == theirs.stack[0][1], (text, before)
+        assert (ours.memory, ours.rax, ours.xmm) == (theirs.memory, theirs.rax, theirs.xmm), (text, before)
 
 
 def normal_number(choose: random.Random) -> tuple[int, int]:
