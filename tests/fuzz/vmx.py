@@ -15,8 +15,10 @@ from tests.fuzz.rules import random_changes
 from tests.harness import assemble
 from tests.vmx.vmx_bench import CODE, GUEST, HOST, VmxBench
 from tests.vmx.witness import BASES, REAL, VMCS, Witness, changed, having
+from vmxon.arch.models import MAX
 from vmxon.processor.state import HostRequest
-from vmxon.vmx.controls import SecondaryProcessorBased
+from vmxon.processor.tlb_policy import TlbPolicy
+from vmxon.vmx.controls import VECTORS, SecondaryProcessorBased, TertiaryProcessorBased
 from vmxon.vmx.exit_reasons import ExitReason
 from vmxon.vmx.fields import VmcsField as F
 from vmxon.vmx.rules import first_broken
@@ -35,6 +37,11 @@ ENTRIES_AT = (TREE, TREE + 0x1000, TREE + 0x2000, TREE + 0x2008, TREE + 0x3000)
 POINTERS = 0x20800
 VMXON_VMCS = ("vmxon [0x20000]", "vmclear [0x20008]", "vmptrld [0x20008]")
 OPERATIONS = {operation.value for operation in Operation}
+
+
+OFFERED = [VECTORS[vector].layout[name] for vector in VECTORS for name in sorted(getattr(MAX.vmx, vector))]
+"""Controls that may be 1."""
+WALKS = (TertiaryProcessorBased.enable_hlat, TertiaryProcessorBased.ept_paging_write, TertiaryProcessorBased.guest_paging_verification)
 
 
 class Machine:
@@ -73,7 +80,9 @@ def random_entry(machine: Machine, chance: Random, seen: Counter[str]) -> None:
     """A VMCS near a valid one is entered, and the processor does what the Python book says."""
     machine.restore()
     bench = machine.bench
+    bench.state.tlb_policy = chance.randrange(len(TlbPolicy))
     base = BASES[chance.choice([name for name in BASES if name != "SHORT_HOST"])]
+    base = having(base, *chance.sample(OFFERED, chance.choice((0, 0, 1, 4))))
     fields = {name: base.get(name, 0) for name in F}
     witness = Witness(changed(base, random_changes(chance, fields), {F.HOST_RIP: HOST}), REAL)
     bench.vmcs.launched = 0
@@ -129,8 +138,9 @@ def random_tree(machine: Machine, chance: Random, seen: Counter[str]) -> None:
         value = chance.choice((chance.getrandbits(64), old ^ 1 << chance.randrange(64), old & ~chance.randrange(8)))
         write(place, struct.pack("<Q", value))
     bench.vmcs.launched = 0
-    fields = having(BASES["LONG"], SecondaryProcessorBased.enable_ept)
-    bench.guest(WORK, {**fields, F.EPTP: EPTP | flags})
+    bench.state.tlb_policy = chance.randrange(len(TlbPolicy))
+    fields = having(BASES["LONG"], SecondaryProcessorBased.enable_ept, *chance.sample(WALKS, chance.choice((0, 0, 1, 3))))
+    bench.guest(WORK, {**fields, F.EPTP: EPTP | flags, F.HLATP: 0x1000, F.HLAT_PREFIX_SIZE: chance.choice((0, 1))})
     bench.state.gpr[1] = chance.choice((5, 50, 500))
     for mnemonic in (b"\x0f\x01\xc2", b"\x0f\x01\xc3", b"\x0f\x01\xc3"):
         write(CODE, mnemonic)
