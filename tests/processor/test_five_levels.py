@@ -5,11 +5,14 @@ import struct
 import pytest
 
 from tests.harness import CODE, MEMORY, TABLES, Bench
-from tests.vmx.vmx_bench import VmxBench
+from tests.vmx.vmx_bench import SUCCEED, VALID, VmxBench
+from tests.vmx.witness import REVISION
 from vmxon.arch.exceptions import Vector
 from vmxon.arch.models import MAX, NEWEST
 from vmxon.debug.address_space import AddressSpace
 from vmxon.machine.processor import Processor
+from vmxon.machine.root import bare_processor
+from vmxon.vmx.fields import VmcsField
 
 LA57, PML5, DATA = 1 << 12, 0x60000, 0x20000
 WIDE = 0x12 << 48
@@ -118,3 +121,17 @@ def test_models_without_it_do_not_have_the_bit():
     assert bench.processor.model is MAX
     assert not bench.state.cr4_allowed & LA57
     assert Processor(NEWEST, MEMORY).state.cr4_allowed & LA57
+
+
+@pytest.mark.parametrize(("model", "flags"), [(MAX, VALID), (NEWEST, SUCCEED)])
+def test_vmwrite_reaches_read_only_fields_of_the_newest_model_alone(model, flags):
+    root = bare_processor("4M", model.name)
+    root.write_cr(4, root.read_cr(4).value | 1 << 13)
+    root.wrmsr(0x3A, 5)
+    for region in (0x10_0000, 0x10_1000):
+        root.write(region, struct.pack("<I", REVISION))
+    root.vmxon(0x10_0000)
+    root.vmclear(0x10_1000)
+    root.vmptrld(0x10_1000)
+    assert root.vmwrite(VmcsField.EXIT_QUALIFICATION, 7).succeeded == (flags == SUCCEED)
+    assert root.vmread(VmcsField.EXIT_QUALIFICATION).value == (7 if flags == SUCCEED else 0)

@@ -175,6 +175,20 @@ NEHALEM = Model(
     ),
 )
 
+MAX_VMX = VmxModel(
+    REVISION,
+    pin=SECOND_PIN | {"posted_interrupts"},
+    primary=SECOND_PRIMARY | {"use_tpr_shadow", "activate_tertiary"},
+    secondary=LAST_SECONDARY | {"enable_user_wait_and_pause"} | VIRTUAL_APIC,
+    tertiary=TERTIARY,
+    vm_functions=frozenset({"eptp_switching"}),
+    exit=SECOND_EXIT | {"load_pkrs", "load_perf_global_ctrl", "save_perf_global_ctl", "activate_secondary"},
+    secondary_exit=frozenset({"load_spec_ctrl"}),
+    entry=SECOND_ENTRY | {"load_pkrs", "load_perf_global_ctrl", "load_spec_ctrl"},
+    ept=SECOND_EPT | {"pages_1g", "accessed_dirty", "advanced_exit_information", "walk_5", "hlat_prefix"},
+    optional_defaults=OPTIONAL_DEFAULTS,
+)
+
 MAX = Model(
     name="max",
     summary="everything that vmxon implements, but for 57-bit addresses",
@@ -184,29 +198,18 @@ MAX = Model(
     stepping=8,
     features=ALL_FEATURES,
     physical_width=46,
-    vmx=VmxModel(
-        REVISION,
-        pin=SECOND_PIN | {"posted_interrupts"},
-        primary=SECOND_PRIMARY | {"use_tpr_shadow", "activate_tertiary"},
-        secondary=LAST_SECONDARY | {"enable_user_wait_and_pause"} | VIRTUAL_APIC,
-        tertiary=TERTIARY,
-        vm_functions=frozenset({"eptp_switching"}),
-        exit=SECOND_EXIT | {"load_pkrs", "load_perf_global_ctrl", "save_perf_global_ctl", "activate_secondary"},
-        secondary_exit=frozenset({"load_spec_ctrl"}),
-        entry=SECOND_ENTRY | {"load_pkrs", "load_perf_global_ctrl", "load_spec_ctrl"},
-        ept=SECOND_EPT | {"pages_1g", "accessed_dirty", "advanced_exit_information", "walk_5", "hlat_prefix"},
-        optional_defaults=OPTIONAL_DEFAULTS,
-    ),
+    vmx=MAX_VMX,
 )
 
 NEWEST = replace(
     MAX,
     name="newest",
-    summary="the same with linear addresses of 57 bits and physical ones of 52",
+    summary="the same with linear addresses of 57 bits, physical ones of 52, and VMWRITE to every field",
     brand="vmxon processor, 57-bit addresses",
     features=ALL_FEATURES | {Feature.LA57},
     physical_width=52,
     linear_width=57,
+    vmx=replace(MAX_VMX, writes_any_field=True),
 )
 
 MODELS: dict[str, Model] = {model.name: model for model in (FIRST, NEHALEM, MAX, NEWEST)}

@@ -369,4 +369,10 @@ declare(0x6A2, "IA32_S_CET", CetControl, feature=Feature.SHSTK)
 for _n in range(4):
     declare(0x6A4 + _n, f"IA32_PL{_n}_SSP", LinearAddress, rule=Rule.CANONICAL, feature=Feature.SHSTK)
 declare(0x6A8, "IA32_INTERRUPT_SSP_TABLE_ADDR", LinearAddress, rule=Rule.CANONICAL, feature=Feature.SHSTK)
-declare(0x6E1, "IA32_PKRS", writable=0xFFFF_FFFF, feature=Feature.PKS)
+
+
+@msr(0x6E1, "IA32_PKRS", storage=Storage.REGISTER, feature=Feature.PKS)
+class Pkrs(Word, width=64):
+    """Rights of the protection keys of supervisor pages."""
+
+    rights = field(31, 0, "for key n, bit 2n forbids every data access, bit 2n + 1 forbids writes")

@@ -5,7 +5,7 @@ from __future__ import annotations
 TRACE = "no model has Intel Processor Trace"
 SMM = "there is no system-management mode"
 FRED = "no model has FRED"
-CET = "no model has CET"
+CET = "no model has CET: calls, returns, far transfers, event delivery, IRET and SYSCALL would have to keep shadow stacks first"
 USER_INTERRUPTS = "no model has user interrupts"
 BRANCH_RECORDS = "no model has architectural last-branch records"
 BOUNDS = "no model has MPX"
@@ -17,7 +17,7 @@ REASONS: dict[str, str] = {
     "secondary.pt_guest_physical": TRACE,
     "secondary.pasid_translation": "no model has ENQCMD",
     "secondary.enable_pconfig": "no model has PCONFIG",
-    "secondary.bus_lock_detection": "there is one processor and no bus lock to be seen",
+    "secondary.bus_lock_detection": "no access locks a bus: there is one processor, and LOCK needs none",
     "secondary.instruction_timeout": "no instruction of the machine takes longer than one tick",
     "tertiary.loadiwkey_exiting": "no model has Key Locker",
     "tertiary.seam_guest_physical_width": "there is no SEAM",
@@ -57,7 +57,7 @@ CHOICES: tuple[str, ...] = (
         " after a new VMPTRLD accepts it."
     ),
     "A VMREAD or VMWRITE of a guest that fails with VMfailValid puts the error number into the current VMCS, not into its shadow.",
-    "VMWRITE to read-only fields fails with error 13: IA32_VMX_MISC bit 29 is 0 in every model (`VmxModel.writes_any_field`).",
+    "VMWRITE to read-only fields fails with error 13 but in the model `newest`, whose IA32_VMX_MISC bit 29 is 1.",
     "A write that touches two pieces of 128 bytes is not eligible for sub-page permissions: it is an EPT violation.",
     "With a full page-modification log, an access that would only set an accessed flag exits, too; an EPT violation goes first.",
     (

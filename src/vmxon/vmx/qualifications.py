@@ -160,6 +160,12 @@ class TimeoutQualification(Word, width=64):
     nmi_unblocking = flag(12, "an IRET that unblocked NMIs was interrupted; block them again before resuming")
 
 
+class MsrListQualification(Word, width=64):
+    """RDMSRLIST and WRMSRLIST; 0 where there are no MSR bitmaps."""
+
+    msr = field(31, 0, "the MSR whose access exits")
+
+
 QUALIFICATIONS: dict[ExitReason, type[Word]] = {
     ExitReason.STARTUP_IPI: StartupIpiQualification,
     ExitReason.TASK_SWITCH: TaskSwitchQualification,
@@ -175,6 +181,8 @@ QUALIFICATIONS: dict[ExitReason, type[Word]] = {
     ExitReason.PML_FULL: NmiUnblockingQualification,
     ExitReason.SPP_EVENT: SppQualification,
     ExitReason.INSTRUCTION_TIMEOUT: TimeoutQualification,
+    ExitReason.RDMSRLIST: MsrListQualification,
+    ExitReason.WRMSRLIST: MsrListQualification,
 }
 """How to read the exit qualification.
 

@@ -100,6 +100,16 @@ ADVICE: dict[R, ExitAdvice] = {
         "“use MSR bitmaps” is 0, or the MSR's bit in the read bitmap is 1, or it is outside both ranges",
         f"put the value into EDX:EAX {ADVANCE}, or inject #GP(0)",
     ),
+    R.RDMSRLIST: ExitAdvice(
+        CONDITIONAL,
+        "“use MSR bitmaps” is 0, or the bitmap has the bit of the MSR that the exit qualification names",
+        f"do the MSRs that RCX still names, clearing their bits, {ADVANCE}",
+    ),
+    R.WRMSRLIST: ExitAdvice(
+        CONDITIONAL,
+        "“use MSR bitmaps” is 0, or the bitmap has the bit of the MSR that the exit qualification names",
+        f"write MSR_DATA and what else RCX still names, clearing its bits, {ADVANCE}",
+    ),
     R.WRMSR: ExitAdvice(
         CONDITIONAL,
         "“use MSR bitmaps” is 0, or the MSR's bit in the write bitmap is 1, or it is outside both ranges",
