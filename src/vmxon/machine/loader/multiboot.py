@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from vmxon.arch.bits import Word, flag
 from vmxon.engine.memory_layout import MemoryLayout
 from vmxon.errors import ImageError
+from vmxon.machine.loader.address_fields import place_by_addresses
 from vmxon.machine.loader.elf import is_elf, load_elf
 from vmxon.machine.loader.image import BootImage, MemoryWrite, Module
 from vmxon.machine.loader.information import INFORMATION, build_information
@@ -114,26 +115,7 @@ def _by_elf(image: bytes, name: str, memory_size: int) -> tuple[int, Iterator[Me
 def _by_addresses(image: bytes, name: str, memory_size: int, header: Header) -> tuple[int, Iterator[MemoryWrite]]:
     """The address fields (§3.1.3)."""
     own, load, load_end, bss_end, entry = header.addresses
-    start = header.offset - (own - load)
-    if not load <= own or start < 0:
-        raise ImageError(
-            f"its multiboot header is at {header.offset:#x} in the file, but says load_addr {load:#x} and header_addr {own:#x}",
-            where=name,
-        )
-    stored = load_end - load if load_end else len(image) - start
-    if stored < 0 or start + stored > len(image):
-        raise ImageError(
-            f"its multiboot header wants {start:#x}–{start + stored:#x} of the file's {len(image):#x} bytes",
-            where=name,
-            advice="the file is truncated",
-        )
-    end = max(load + stored, bss_end)
-    if end > memory_size:
-        raise ImageError(
-            f"it loads at {load:#x}–{end:#x}, outside the guest's memory of {memory_size:#x} bytes",
-            where=name,
-            advice="give a larger --memory",
-        )
-    if not load <= entry < end:
-        raise ImageError(f"its entry point {entry:#x} is outside {load:#x}–{end:#x}", where=name, advice="check entry_addr")
-    return entry, iter((MemoryWrite(load, image[start : start + stored], end - load),))
+    part = place_by_addresses(image, name, memory_size, "multiboot", header.offset, (own, load, load_end, bss_end))
+    if not part.address <= entry < part.end:
+        raise ImageError(f"its entry point {entry:#x} is outside {part.address:#x}–{part.end:#x}", where=name, advice="check entry_addr")
+    return entry, iter((part,))

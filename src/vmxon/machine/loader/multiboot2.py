@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from vmxon.engine.memory_layout import MemoryLayout
 from vmxon.errors import ImageError
+from vmxon.machine.loader.address_fields import place_by_addresses
 from vmxon.machine.loader.elf import is_elf, load_elf
 from vmxon.machine.loader.image import BootImage, MemoryCopy, MemoryWrite, Module
 from vmxon.machine.loader.information import INFORMATION, LOWEST
@@ -173,29 +174,10 @@ def _by_addresses(image: bytes, name: str, memory_size: int, header: Header) -> 
     """The address tag (§3.1.5)."""
     assert header.addresses is not None  # `load_multiboot2` has looked
     own, load, load_end, bss_end = header.addresses
-    if load == FROM_BEGINNING:
-        load = own - header.offset
-    start = header.offset - (own - load)
-    if load < 0 or load > own or start < 0:
-        raise ImageError(
-            f"its multiboot 2 header is at {header.offset:#x} in the file, but says load_addr {load:#x} and header_addr {own:#x}",
-            where=name,
-        )
-    stored = load_end - load if load_end else len(image) - start
-    if stored < 0 or start + stored > len(image):
-        raise ImageError(
-            f"its multiboot 2 header wants {start:#x}–{start + stored:#x} of the file's {len(image):#x} bytes",
-            where=name,
-            advice="the file is truncated",
-        )
-    end = max(load + stored, bss_end)
-    if end > memory_size:
-        raise ImageError(
-            f"it loads at {load:#x}–{end:#x}, outside the guest's memory of {memory_size:#x} bytes",
-            where=name,
-            advice="give a larger --memory",
-        )
-    if header.entry is None or not load <= header.entry < end:
-        what = "it has no entry address tag" if header.entry is None else f"its entry point {header.entry:#x} is outside {load:#x}–{end:#x}"
+    load = own - header.offset if load == FROM_BEGINNING else load
+    part = place_by_addresses(image, name, memory_size, "multiboot 2", header.offset, (own, load, load_end, bss_end))
+    span = f"{part.address:#x}–{part.end:#x}"
+    if header.entry is None or not part.address <= header.entry < part.end:
+        what = "it has no entry address tag" if header.entry is None else f"its entry point {header.entry:#x} is outside {span}"
         raise ImageError(what, where=name, advice="check entry_addr")
-    return header.entry, None, iter((MemoryWrite(load, image[start : start + stored], end - load),))
+    return header.entry, None, iter((part,))
