@@ -9,11 +9,11 @@ import platform
 import struct
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
+
+import llvmlite
 
 from vmxon.engine import cache
 from vmxon.engine.convention import CONVENTION
@@ -66,7 +66,7 @@ def fingerprint() -> str:
 
 def host_facts() -> str:
     """What object code depends on besides its source."""
-    return repr((version("llvmlite"), sys.version, platform.machine(), _processor(), sys.platform, CONVENTION))
+    return repr((llvmlite.__version__, sys.version, platform.machine(), _processor(), sys.platform, CONVENTION))
 
 
 def _processor() -> str:
@@ -118,6 +118,8 @@ def build(progress: Progress | None = None, helpers: int | None = None) -> Image
     translation = Translation(EXPORTS)
     count = helpers if helpers is not None else max(1, os.cpu_count() or 1)
     expected = translation.total // HANDLERS_IN_UNIT + 10
+    import tempfile
+
     with tempfile.TemporaryDirectory(prefix="vmxon-") as folder:
         crew = _Crew(count)
         try:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-import tempfile
 from contextlib import suppress
 from pathlib import Path
 
@@ -45,6 +44,8 @@ def save(key: str, data: bytes, suffix: str = "bin") -> None:
     place = folder()
     with suppress(OSError):
         place.mkdir(parents=True, exist_ok=True, mode=0o700)
+        import tempfile  # noqa: PLC0415 - only where an engine was built
+
         descriptor, name = tempfile.mkstemp(dir=place)
         try:
             with os.fdopen(descriptor, "wb") as file:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from vmxon.isa.table import Instruction
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # the table is for builders; a start needs the names of the groups only
+    from vmxon.isa.table import Instruction
 
 GROUPS: dict[str, tuple[str, ...]] = {
     "mmx": (),

@@ -12,8 +12,6 @@ from __future__ import annotations
 import struct
 from functools import cache
 
-from vmxon.machine.assembler import assemble
-
 SEGMENT = 0xF000
 BASE = SEGMENT << 4
 CODE, RESET_VECTOR = 0xE000, 0xFFF0
@@ -128,6 +126,8 @@ nothing:
 
 @cache
 def _assembled() -> tuple[bytes, dict[int, int]]:
+    from vmxon.machine.assembler import assemble  # noqa: PLC0415 - a tenth of a start, and a kernel needs no firmware
+
     code = assemble(_source(), 16, CODE)
     line_0, line_1, line_8, master, slave, nothing, *services = struct.unpack_from(f"<{6 + len(SERVICES)}H", code, ENTRIES - CODE)
     entries = dict.fromkeys(range(0x100), nothing)
