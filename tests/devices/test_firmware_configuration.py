@@ -122,6 +122,17 @@ def test_state_returns(m: Machine) -> None:
     assert copy.bus.read(0x511, 1) == ord("s")
 
 
+def test_a_file_can_be_made_when_it_is_selected(m: Machine) -> None:
+    places = [b"A"]
+    device = FirmwareConfiguration(m.ram, {}, {"made": lambda: places[0]})
+    places[0] = b"B"
+    device.select(0x20)
+    places[0] = b"C"
+    assert device.take(1) == b"B"
+    device.select(0x20)
+    assert device.take(1) == b"C"
+
+
 @pytest.mark.parametrize("name", ["", "x" * 56, "é" * 28])
 def test_a_name_must_fit(name: str) -> None:
     with pytest.raises(ValueError, match=f"the name '{name}' must have 1 to 55 bytes"):

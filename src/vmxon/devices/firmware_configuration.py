@@ -2,13 +2,13 @@
 
 Source: QEMU documentation, “QEMU Firmware Configuration (fw_cfg) Device”.
 
-Not there: entries that can be written; the kernel, initial RAM disk and command line, which our own loaders place.
+Not there: entries that can be written.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import IntEnum
 from typing import ClassVar
 
@@ -24,6 +24,7 @@ FIRST_FILE, MOST_FILES = 0x20, 0x4000 - 0x20
 NAME_SIZE = 56
 DIRECTORY_ENTRY = struct.Struct(f">IHH{NAME_SIZE}s")
 DMA_ACCESS = struct.Struct(">IIQ")
+File = bytes | Callable[[], bytes]
 ZEROS = bytes(1 << 20)
 """What is behind every entry: a guest may ask for 4 GiB of it by one instruction."""
 
@@ -68,25 +69,30 @@ class DmaControl(Word, width=32):
 class FirmwareConfiguration(Device, span=12):
     """Ports 0x510 (selector), 0x511 (data) and 0x514 (address of a DMA access, high half first; big-endian).
 
-    `entries` are those without a name; `files` get selectors in the order of their names, and a directory.
+    `entries` are those without a name; `files` get selectors in the order of their names, and a directory. A file that is a
+    function is made when it is selected; its size must not change.
     """
 
     saves: ClassVar[tuple[str, ...]] = ("selector", "position", "dma_address")
 
-    def __init__(self, memory: DmaMemory, entries: Mapping[int, bytes], files: Mapping[str, bytes]) -> None:
+    def __init__(self, memory: DmaMemory, entries: Mapping[int, bytes], files: Mapping[str, File]) -> None:
         if len(files) > MOST_FILES:
             raise ValueError(f"{len(files)} files must be at most {MOST_FILES}")
         self.memory = memory
+        self.made: dict[int, Callable[[], bytes]] = {}
+        """Files that are made when they are selected."""
         self.entries: dict[int, bytes] = {
             Entry.SIGNATURE: SIGNATURE,
             Entry.ID: (TRADITIONAL | DMA).to_bytes(4, "little"),
             **entries,
         }
         rows = []
-        for selector, (name, content) in enumerate(sorted(files.items()), FIRST_FILE):
+        for selector, (name, file) in enumerate(sorted(files.items()), FIRST_FILE):
             if not 0 < len(name.encode()) < NAME_SIZE:
                 raise ValueError(f"the name {name!r} must have 1 to {NAME_SIZE - 1} bytes")
-            self.entries[selector] = content
+            if not isinstance(file, bytes):
+                self.made[selector] = file
+            content = self.entries[selector] = file if isinstance(file, bytes) else file()
             rows.append(DIRECTORY_ENTRY.pack(len(content), selector, 0, name.encode()))
         self.entries[Entry.DIRECTORY] = struct.pack(">I", len(rows)) + b"".join(rows)
         self.selector = 0
@@ -108,6 +114,9 @@ class FirmwareConfiguration(Device, span=12):
     @writes(0, 2)
     def select(self, selector: int) -> None:
         self.selector, self.position = selector, 0
+        make = self.made.get(selector)
+        if make is not None:
+            self.entries[selector] = make()
 
     @reads(1)
     def read_data(self) -> int:

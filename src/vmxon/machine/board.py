@@ -147,14 +147,15 @@ class Board:
         self.pci.router = isa
         self.pci.plug(0, HostBridge(shadow))
         self.pci.plug(1, isa)
+        power = PowerFunction(self.power)
+        self.pci.plug(1, power, 3)
         if dma is not None:
             self.masters = self.ide.master(dma)
             self.pci.plug(1, IdeFunction(self.masters), 1)
-            entries, files = configuration_entries(self.configuration), configuration_files(self.configuration)
+            entries, files = configuration_entries(self.configuration), configuration_files(self.configuration, lambda: power.base)
             device = FirmwareConfiguration(dma, entries, files)
             device.connect(self.bus)
             self.for_firmware = [device]
-        self.pci.plug(1, PowerFunction(self.power), 3)
 
     def _connect(self, configuration: PcConfiguration) -> None:
         self.io_apic.connect(self.memory_bus)

@@ -11,6 +11,7 @@ from vmxon.arch.models import MAX
 from vmxon.devices.ide import IdeDrive
 from vmxon.engine.memory_layout import PAGE, MemoryLayout
 from vmxon.errors import ConfigurationError
+from vmxon.machine.loader.boot_files import BootFiles
 from vmxon.machine.loader.image import BootImage
 from vmxon.machine.pace import Pace
 from vmxon.machine.translations import parse_policy
@@ -66,6 +67,8 @@ class PcConfiguration:
     """Bytes: the content of a ROM that ends at 4 GiB."""
     video_rom: bytes = b""
     """A VGA BIOS, which a ROM finds through the firmware configuration device."""
+    boot_files: BootFiles | None = None
+    """What a firmware in the ROM is to start instead of a boot sector."""
     boot_order: tuple[BootDevice, ...] = (BootDevice.DISK, BootDevice.CDROM)
     test_device: bool = False
     """QEMU's pc-testdev."""

@@ -12,6 +12,7 @@ from vmxon.devices.disk import AtaDrive, CdromDrive, DiskImageError, open_image
 from vmxon.errors import ConfigurationError
 from vmxon.machine.configuration import DRIVE_SLOTS, EPOCH, BootDevice, DebugExitPorts, Firmware, PcConfiguration
 from vmxon.machine.loader import BootImage, load_files
+from vmxon.machine.loader.boot_files import BootFiles
 from vmxon.machine.loader.information import ROOT_POINTER
 
 Drives = tuple[AtaDrive | CdromDrive | None, ...]
@@ -19,7 +20,7 @@ Drives = tuple[AtaDrive | CdromDrive | None, ...]
 
 def configuration(draft: Draft) -> PcConfiguration:
     """What the draft describes; files are opened."""
-    image = kernel(draft)
+    image = kernel(draft) if draft.bios is None else None
     firmware: Firmware | bytes = Firmware.OWN if image is None else Firmware.NONE
     if draft.bios is not None:
         firmware = image_file(draft.bios, "ROM").read_bytes()
@@ -29,6 +30,8 @@ def configuration(draft: Draft) -> PcConfiguration:
         drives=drives(draft),
         kernel=image,
         firmware=firmware,
+        boot_files=None if draft.bios is None else boot_files(draft),
+        graphics=not draft.nographic,
         boot_order=tuple(BootDevice(letter) for letter in draft.boot_order),
         test_device=draft.test_device,
         debug_exit=None if draft.debug_exit is None else DebugExitPorts(*draft.debug_exit),
@@ -68,6 +71,14 @@ def kernel(draft: Draft) -> BootImage | None:
     modules = [(_module(text), text) for text in (draft.initrd or "").replace(",,", "\0").split(",") if text]
     path = image_file(draft.kernel, "kernel")
     return load_files(path, draft.memory, draft.append, [(path_, line.replace("\0", ",")) for path_, line in modules], ROOT_POINTER)
+
+
+def boot_files(draft: Draft) -> BootFiles | None:
+    """The same for the firmware in the ROM of -bios to start: a bzImage, one initial RAM disk."""
+    if draft.kernel is None:
+        return None
+    initrd = b"" if draft.initrd is None else image_file(draft.initrd, "initial ramdisk").read_bytes()
+    return BootFiles(image_file(draft.kernel, "kernel").read_bytes(), initrd, draft.append, draft.kernel)
 
 
 def _module(text: str) -> Path:

@@ -37,10 +37,14 @@ class PowerFunction(PciFunction):
             self.preset(offset, value, size)
             self.allow(offset, mask, size)
 
+    @property
+    def base(self) -> int:
+        """Where the registers of power management are; 0 while they are nowhere."""
+        return self.get(BASE, 4) & BASE_BITS if self.registers[ENABLE] & ON else 0
+
     def mappings(self) -> Iterator[Mapping]:
-        base = self.get(BASE, 4) & BASE_BITS
-        if self.registers[ENABLE] & ON and base:
-            yield Mapping(Space.IO, base, WINDOW_SIZE, self.window)
+        if self.base:
+            yield Mapping(Space.IO, self.base, WINDOW_SIZE, self.window)
 
     def written(self, places: range) -> None:
         if ENABLE in places or places.start in range(BASE, BASE + 4):
