@@ -143,6 +143,13 @@ def test_ctrl_alt_del_resets(caller: Caller) -> None:
     assert caller.resets == 1
 
 
+def test_a_ring_whose_ends_never_meet_is_emptied(caller: Caller) -> None:
+    caller.write(0x41A, b"\x1e\x00\x21\x00" + b"\x00\x85" * 16)  # F11, which function 01h cannot express
+    assert caller.call(0x16, ah=1).flags & ZF
+    press(caller, "a")
+    assert strokes(caller) == [0x1E61]
+
+
 def test_a_damaged_buffer_does_no_harm(caller: Caller) -> None:
     caller.write(0x41A, b"\xff\xff\xf0\xff")
     for chord in "abc":

@@ -22,6 +22,8 @@ DIGITS = {code: digit for digit, code in enumerate((0x52, 0x4F, 0x50, 0x51, 0x4B
 FUNCTIONS_OFFERED = 0x30
 """INT 16h AH=09h: functions 0Ah and 10h to 12h."""
 KEYBOARD_ID = 0x41AB
+LARGEST_RING = 256
+"""Keystrokes in the largest buffer that a program may have put in place of ours."""
 
 
 class ShiftFlags(Word, width=8):
@@ -199,17 +201,21 @@ class KeyboardServices:
                 call.al, call.ah = self.memory.byte(Bda.SHIFT_FLAGS), self._shift_states()
 
     def _next(self, enhanced: bool) -> int | None:
-        """The first keystroke that the asking function can express; those before it are dropped."""
-        memory = self.memory
-        while (head := memory.word(Bda.KEY_HEAD)) != memory.word(Bda.KEY_TAIL):
+        """The first keystroke that the asking function can express; those before it are dropped.
+
+        A program may have put nonsense into the data area, and the ring's ends never meet: it is emptied then.
+        """
+        memory, tail = self.memory, self.memory.word(Bda.KEY_TAIL)
+        for _ in range(LARGEST_RING):
+            head = memory.word(Bda.KEY_HEAD)
+            if head == tail:
+                return None
             stroke = memory.word(DATA_SEGMENT + head)
-            if not enhanced:
-                known = without_extension(stroke)
-            else:  # F0h marks keystrokes that only this function gives; none of ours has it
-                known = stroke
+            known = stroke if enhanced else without_extension(stroke)
             if known is not None:
                 return known
             memory.set_word(Bda.KEY_HEAD, self._after(head))
+        memory.set_word(Bda.KEY_HEAD, tail)
         return None
 
     def _take(self, call: Call, enhanced: bool) -> None:
