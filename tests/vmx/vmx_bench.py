@@ -109,7 +109,9 @@ class VmxBench(Bench):
         """Launch a guest and let it run to its first exit: the basic reason, and the vector where it is an exception, else 0."""
         changes = {VmcsField[name]: value for name, value in fields.items()}
         self.guest(code, changed(having(base, *controls), changes), bits)
-        self.launch()
+        request = self.launch()
+        while request is HostRequest.MSR_WRITE:
+            request = self.processor.run(1000)
         assert self.in_host, f"no exit; RIP {self.state.rip:#x}"
         information = self[VmcsField.VM_EXIT_INTERRUPTION_INFORMATION]
         return ExitReason(self.reason & 0xFFFF), information & 0xFF if self.reason == ExitReason.EXCEPTION_OR_NMI else 0
