@@ -64,7 +64,7 @@ def test_a_table_that_is_too_short_makes_gp_without_a_code(fields, vectoring):
 
 
 def test_ports_and_hlt_have_no_privilege_there():
-    bench = run("hlt", **{"PRIMARY_PROCESSOR_BASED_VM_EXECUTION_CONTROLS": 0x8400_6172 | PrimaryProcessorBased.hlt_exiting.mask})
+    bench = run("hlt", PRIMARY_PROCESSOR_BASED_VM_EXECUTION_CONTROLS=0x8400_6172 | PrimaryProcessorBased.hlt_exiting.mask)
     assert (bench.reason, bench[F.GUEST_RIP]) == (R.HLT, 0)
 
 
