@@ -17,6 +17,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 EXPECTED = {
     "first_hypervisor.py": "hello from non-root operation\nthe guest asks who its processor is\n156 instructions\n",
     "api/hooks.py": "port 42\nmemory 0x20 16\nhypercall 7\nstatus 5\n",
+    "api/page_use.py": "used 0x1000 0x5000 0x7000\nchanged 0x7000\nused 0x1000 0x8000\nchanged 0x8000\n",
     "api/several_guests.py": "ends finished 0\ncrashes failed None\nloops killed None\nleaks: []\n",
 }
 HALT = b"\xb8\x07\x00\x00\x00\xf4"  # mov eax, 7; hlt

@@ -52,7 +52,7 @@ class Console:
 @pytest.mark.linux
 @pytest.mark.slow
 @pytest.mark.parametrize("paging", [mode.value for mode in PagingMode])
-@pytest.mark.parametrize("append", ["cryptomgr.notests", "cryptomgr.notests noapic nolapic pci=off"], ids=["whole", "small"])
+@pytest.mark.parametrize("append", ["cryptomgr.notests", "cryptomgr.notests noapic nolapic"], ids=["whole", "small"])
 def test_a_shell_takes_commands_and_turns_the_guest_off(debian: Debian, tmp_path: Path, paging: str, append: str) -> None:
     initrd = tmp_path / "initrd"
     initrd.write_bytes(busybox_root(debian.busybox.read_bytes(), SHELL))

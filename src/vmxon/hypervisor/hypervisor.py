@@ -17,9 +17,11 @@ from vmxon.arch.models import MODELS
 from vmxon.devices.ide import IdeDrive
 from vmxon.errors import ConfigurationError
 from vmxon.hypervisor.hooks import Hooks
+from vmxon.hypervisor.memory.extended_paging import ExtendedPaging
 from vmxon.hypervisor.memory.guest_memory import GuestMemory
 from vmxon.hypervisor.memory.isolation import Leak, find_leaks
 from vmxon.hypervisor.memory.page_manager import PAGE
+from vmxon.hypervisor.memory.page_use import PageUse
 from vmxon.hypervisor.memory.virtual_memory import PagingMode
 from vmxon.hypervisor.operation.host import Host
 from vmxon.hypervisor.scheduler import Condition, Job, Scheduler
@@ -75,6 +77,19 @@ class Guest:
         status = self.machine.run(seconds)
         self.job.condition = Condition.FINISHED
         return status
+
+    @property
+    def page_use(self) -> PageUse:
+        """Which pages it uses and changes: `accessed()`; `start_log()`, `changed()`, `stop_log()`.
+
+        Raises:
+            ConfigurationError: it runs under shadow paging.
+        """
+        paging = self.machine.paging
+        if not isinstance(paging, ExtendedPaging):
+            raise ConfigurationError("shadow paging keeps no flags of guest-physical pages", advice="choose EPT paging")
+        self.machine.host.give_to(self.machine)
+        return paging.use
 
     def type(self, text: str) -> None:
         """Press the keys of a text on its keyboard; safe from any thread."""

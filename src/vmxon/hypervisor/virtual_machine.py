@@ -18,6 +18,7 @@ from vmxon.hypervisor.exits.injection import Injector
 from vmxon.hypervisor.hypercall import Hypercall
 from vmxon.hypervisor.inbox import Inbox
 from vmxon.hypervisor.loader import Loader
+from vmxon.hypervisor.memory.arch_memory import HUGE
 from vmxon.hypervisor.memory.extended_paging import ExtendedPaging
 from vmxon.hypervisor.memory.guest_memory import DEVICES, DEVICES_END, GuestMemory
 from vmxon.hypervisor.memory.page_manager import PAGE
@@ -67,6 +68,8 @@ EXIT_FIELDS = (
 def machine_memory(guest: int, paging: PagingMode = PagingMode.EPT) -> int:
     """Bytes that the machine needs for a guest of that size: tables, and 2 MiB to align its memory."""
     tables = guest // 256 if paging is PagingMode.EPT else guest // 16
+    # On 1 GiB if it is as large, so that pages of 1 GiB fit.
+    tables += HUGE if guest >= HUGE and paging is PagingMode.EPT else 0
     return (guest + tables + HYPERVISOR_MEMORY + PAGE - 1) // PAGE * PAGE
 
 
@@ -129,7 +132,7 @@ class VirtualMachine:
         self.injector = Injector(root, self.devices.apic)
         self.paging: VirtualMemory
         if paging is PagingMode.EPT:
-            self.paging = ExtendedPaging(root, self.memory, self.registers, self.injector)
+            self.paging = ExtendedPaging(root, self.pages, self.memory, self.registers, self.injector)
         else:
             self.paging = ShadowPaging(root, self.memory, self.registers, self.injector, ShadowTables(root, self.pages, self.memory))
         self._loader = Loader(

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from vmxon.hypervisor.memory.page_manager import PAGE, PageManager
 from vmxon.machine.root import RootProcessor
 from vmxon.vmx.controls import EptPointer
-from vmxon.vmx.ept_entries import EptPage2M, EptPage4K, EptTableEntry
+from vmxon.vmx.ept_entries import EptPage, EptPage1G, EptPage2M, EptPage4K, EptTableEntry
 
 LEVELS = (39, 30, 21, 12)
 """Lowest guest-physical bit that indexes each table, top table first."""
-LARGE = 2 << 20
+LARGE, HUGE = 2 << 20, 1 << 30
 WRITE_BACK = 6
 ENTRY = 8
 ADDRESS = EptTableEntry.table.mask
 PRESENT = EptTableEntry.read.mask | EptTableEntry.write.mask | EptTableEntry.execute.mask
-LARGE_LEVEL, SMALL_LEVEL = 2, 3
+ACCESSED, DIRTY = EptPage.accessed.mask, EptPage.dirty.mask
+SMALL_LEVEL = 3
+LEVEL = {HUGE: 1, LARGE: 2, PAGE: SMALL_LEVEL}
+"""Which table of the walk holds the leaf of a page of each size."""
+SIZE = {level: size for size, level in LEVEL.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +34,18 @@ class Mapping:
     size: int
     rights: int
     """Bits 2:0: read, write, execute."""
+    flags: int = 0
+    """`ACCESSED` and `DIRTY`, where the processor keeps them."""
+
+
+def leaf(host: int, size: int, *, read: bool = True, write: bool = True, execute: bool = True) -> int:
+    """The entry that maps a page."""
+    rights = {"read": read, "write": write, "execute": execute, "memory_type": WRITE_BACK}
+    if size == HUGE:
+        return EptPage1G.make(frame=host >> 30, page_size=1, **rights)
+    if size == LARGE:
+        return EptPage2M.make(frame=host >> 21, page_size=1, **rights)
+    return EptPage4K.make(frame=host >> 12, **rights)
 
 
 class ArchMemory:
@@ -36,25 +53,64 @@ class ArchMemory:
 
     def __init__(self, root: RootProcessor, pages: PageManager) -> None:
         self.root, self.pages = root, pages
+        self.flagged = False
+        """The processor keeps accessed and dirty flags; a change counts from the next write of the EPTP field on."""
         self.tables = [self._new_table()]
 
     @property
     def pointer(self) -> EptPointer:
         """The value of the EPTP field."""
-        return EptPointer.make(memory_type=WRITE_BACK, walk_length=len(LEVELS) - 1, root=self.tables[0] >> 12)
+        flags = {"accessed_dirty": 1} if self.flagged else {}
+        return EptPointer.make(memory_type=WRITE_BACK, walk_length=len(LEVELS) - 1, root=self.tables[0] >> 12, **flags)
 
     def map_page(self, guest: int, host: int, size: int = PAGE, *, read: bool = True, write: bool = True, execute: bool = True) -> None:
-        """Map one 4-KiB or 2-MiB page; both addresses are multiples of `size`, and nothing is mapped there yet."""
-        if size not in (PAGE, LARGE) or guest % size or host % size:
+        """Map one page of 4 KiB, 2 MiB or 1 GiB; both addresses are multiples of `size`, and nothing is mapped there yet.
+
+        1 GiB needs a processor that has such pages (IA32_VMX_EPT_VPID_CAP bit 17).
+        """
+        if size not in LEVEL or guest % size or host % size:
             raise ValueError(f"guest-physical {guest:#x} to {host:#x} is no page of {size:#x} bytes")
-        entry = self._entry(guest, LARGE_LEVEL if size == LARGE else SMALL_LEVEL)
+        entry = self._entry(guest, LEVEL[size])
         if self._load(entry) & PRESENT:
             raise ValueError(f"guest-physical {guest:#x} is mapped already")
-        rights = {"read": read, "write": write, "execute": execute, "memory_type": WRITE_BACK}
-        if size == LARGE:
-            self._store(entry, EptPage2M.make(frame=host >> 21, page_size=1, **rights))
-        else:
-            self._store(entry, EptPage4K.make(frame=host >> 12, **rights))
+        self._store(entry, leaf(host, size, read=read, write=write, execute=execute))
+
+    def split(self, guest: int) -> None:
+        """Put pages of the next smaller size in the place of the page that maps an address; INVEPT must follow."""
+        found = self._leaf(guest)
+        if found is None or found[1] == SMALL_LEVEL:
+            raise ValueError(f"guest-physical {guest:#x} is in no large page")
+        entry, level = found
+        value, part = self._load(entry), SIZE[level + 1]
+        first, rights, flags = value & ADDRESS & -SIZE[level], value & PRESENT, value & (ACCESSED | DIRTY)
+        table = self._new_table()
+        self.tables.append(table)
+        allowed = {name: bool(rights & bit) for bit, name in ((1, "read"), (2, "write"), (4, "execute"))}
+        pages = (leaf(first + number * part, part, **allowed) | flags for number in range(512))
+        self.root.write(table, struct.pack("<512Q", *pages))
+        self._store(entry, EptTableEntry.make(read=1, write=1, execute=1, table=table >> 12) | value & ACCESSED)
+
+    def leaves(self) -> Iterator[Mapping]:
+        """Every page that is mapped, in the order of guest-physical addresses."""
+        yield from self._leaves(self.tables[0], 0, 0)
+
+    def _leaves(self, table: int, level: int, start: int) -> Iterator[Mapping]:
+        step = 1 << LEVELS[level]
+        for number, value in enumerate(struct.unpack("<512Q", self.root.read(table, PAGE))):
+            if not value & PRESENT:
+                continue
+            guest = start + number * step
+            if level == SMALL_LEVEL or value & EptTableEntry.page_size.mask:
+                yield self._mapping(guest, value, level)
+            else:
+                yield from self._leaves(value & ADDRESS, level + 1, guest)
+
+    def clear_flags(self, guest: int, flags: int) -> None:
+        """Set accessed or dirty flags of the page that maps an address to 0; INVEPT must follow."""
+        found = self._leaf(guest)
+        if found is None:
+            raise ValueError(f"guest-physical {guest:#x} is not mapped")
+        self._store(found[0], self._load(found[0]) & ~flags)
 
     def unmap_page(self, guest: int) -> None:
         """Take a leaf out of the tree; INVEPT must follow before the guest runs. ValueError where there is none."""
@@ -69,9 +125,12 @@ class ArchMemory:
         if found is None:
             return None
         entry, level = found
-        size = LARGE if level == LARGE_LEVEL else PAGE
-        value = self._load(entry)
-        return Mapping(guest & -size, value & ADDRESS & -size, size, value & PRESENT)
+        return self._mapping(guest & -SIZE[level], self._load(entry), level)
+
+    @staticmethod
+    def _mapping(guest: int, value: int, level: int) -> Mapping:
+        size = SIZE[level]
+        return Mapping(guest, value & ADDRESS & -size, size, value & PRESENT, value & (ACCESSED | DIRTY))
 
     def _leaf(self, guest: int) -> tuple[int, int] | None:
         """Where the leaf of an address is, and its level."""

@@ -10,6 +10,8 @@ from vmxon.hypervisor.exits import ControlRegisterWrite, EptViolation, RawExit, 
 from vmxon.hypervisor.exits.injection import Injector
 from vmxon.hypervisor.memory.guest_memory import GuestMemory
 from vmxon.hypervisor.memory.guest_walk import PageFault, Paging
+from vmxon.hypervisor.memory.page_manager import PageManager
+from vmxon.hypervisor.memory.page_use import PageUse
 from vmxon.hypervisor.memory.virtual_memory import Action, OwnMsr
 from vmxon.hypervisor.operation.registers import GuestRegisters
 from vmxon.hypervisor.operation.start import enter_long_mode
@@ -26,14 +28,18 @@ class ExtendedPaging:
 
     hidden: tuple[Feature, ...] = ()
 
-    def __init__(self, root: RootProcessor, memory: GuestMemory, registers: GuestRegisters, injector: Injector) -> None:
+    def __init__(
+        self, root: RootProcessor, pages: PageManager, memory: GuestMemory, registers: GuestRegisters, injector: Injector
+    ) -> None:
         self.root, self.memory, self.injector = root, memory, injector
         self.control = ControlRegisters(root, memory, registers)
+        self.use = PageUse(root, memory, pages)
         self.faults = 0
         self.msrs: Mapping[int, OwnMsr] = {}
         self.actions: Mapping[int, Action] = {
             ExitReason.EPT_VIOLATION: self._violation,
             ExitReason.CR_ACCESS: self._control_register,
+            ExitReason.PML_FULL: self.use.full,
         }
 
     @property
@@ -61,6 +67,7 @@ class ExtendedPaging:
     def reset(self) -> None:
         """Translations of the guest's own tables are forgotten; those of EPT stay true."""
         self.control.forget_translations()
+        self.use.reset()
 
     def forget(self) -> None:
         """Nothing: what was never touched is not in the tree."""
@@ -70,7 +77,8 @@ class ExtendedPaging:
         enter_long_mode(self.root, tables)
 
     def release(self) -> None:
-        """Nothing: the tree belongs to the guest's memory."""
+        """The tree belongs to the guest's memory."""
+        self.use.release()
 
     def _violation(self, raw: RawExit) -> bool:
         violation = decode_exit(raw)

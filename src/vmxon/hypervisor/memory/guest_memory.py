@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 
 from vmxon.engine.memory_layout import HOLE
 from vmxon.errors import ConfigurationError
-from vmxon.hypervisor.memory.arch_memory import LARGE, ArchMemory
+from vmxon.hypervisor.memory.arch_memory import HUGE, LARGE, ArchMemory
 from vmxon.hypervisor.memory.page_manager import PAGE, PageManager
 from vmxon.machine.root import RootProcessor
 
@@ -30,7 +31,9 @@ class GuestMemory:
         self.root, self.size, self.devices = root, size, devices
         self.windows: dict[int, int] = {}
         """Host-physical addresses of single pages, by frame, that a program answers."""
-        self.base = pages.allocate(size // PAGE, align=LARGE // PAGE)
+        self.largest = LARGE
+        """The largest page that memory is mapped in."""
+        self.base = self._allocate(pages)
         self.address_space = ArchMemory(root, pages)
         self.nowhere = (1 << root.processor.model.physical_width) - LARGE
         """Host-physical address that no memory answers."""
@@ -38,6 +41,16 @@ class GuestMemory:
         """How many 4-KiB pages of memory are mapped by now."""
         self.written: Callable[[int, int], None] | None = None
         """Hears of every write that is not the guest's own: guest-physical address and bytes."""
+
+    def _allocate(self, pages: PageManager) -> int:
+        """Frames for all of memory, on 1 GiB where the processor has such pages and the machine the room."""
+        vmx, count = self.root.processor.model.vmx, self.size // PAGE
+        if self.size >= HUGE and vmx is not None and "pages_1g" in vmx.ept:
+            with suppress(ConfigurationError):
+                base = pages.allocate(count, align=HUGE // PAGE)
+                self.largest = HUGE
+                return base
+        return pages.allocate(count, align=LARGE // PAGE)
 
     @property
     def view(self) -> memoryview:
@@ -64,18 +77,16 @@ class GuestMemory:
         return large >= self.size and not any(large <= frame * PAGE < large + LARGE for frame in self.windows)
 
     def supply(self, guest: int) -> None:
-        """Map the page of an address that the guest touched for the first time: 2 MiB where that fits, else 4 KiB."""
-        large = guest & -LARGE
-        if large + LARGE <= self.size:
-            self.address_space.map_page(large, self.base + large, LARGE)
-            self.supplied += LARGE // PAGE
-        elif guest < self.size:
-            self.address_space.map_page(guest & -PAGE, self.base + (guest & -PAGE))
-            self.supplied += 1
-        elif self._is_uniform(large):
-            self.address_space.map_page(large, self.outside(large), LARGE, execute=False)
+        """Map the page of an address that the guest touched for the first time, in the largest size that fits."""
+        map_page = self.address_space.map_page
+        if guest < self.size:
+            size = next(size for size in (HUGE, LARGE, PAGE) if size <= self.largest and (guest & -size) + size <= self.size)
+            map_page(guest & -size, self.base + (guest & -size), size)
+            self.supplied += size // PAGE
+        elif self._is_uniform(guest & -LARGE):
+            map_page(guest & -LARGE, self.outside(guest & -LARGE), LARGE, execute=False)
         else:
-            self.address_space.map_page(guest & -PAGE, self.outside(guest & -PAGE), execute=False)
+            map_page(guest & -PAGE, self.outside(guest & -PAGE), execute=False)
 
     def read(self, guest: int, size: int) -> bytes:
         """Guest-physical bytes; ones outside memory."""
