@@ -15,7 +15,6 @@ from vmxon.errors import (
     StorageError,
     TimedOut,
     TripleFault,
-    UnsupportedInstruction,
     VmxonError,
     debug_exit_status,
 )
@@ -36,13 +35,6 @@ from vmxon.errors import (
         ),
         (ImageError("no such file", where="a\nb\x1b[31m"), r"a\nb\x1b[31m: no such file"),
         (ImageError("no such file", where="caf\udce9"), r"caf\udce9: no such file"),
-        (
-            UnsupportedInstruction(bytes.fromhex("660f3a0fc108"), "PALIGNR", 0x1001E1),
-            (
-                "instruction at 0x00000000001001e1: PALIGNR (66 0f 3a 0f c1 08) is not implemented; "
-                "the machine stopped before it; nothing ran in its place"
-            ),
-        ),
         (TimedOut("5 s are over"), "5 s are over"),
     ],
 )
@@ -81,7 +73,6 @@ def test_a_fault_without_error_code_prints_none() -> None:
         (ImageError("x"), 2),
         (ConfigurationError("x"), 2),
         (StorageError("x"), 2),
-        (UnsupportedInstruction(b"\x0f\x05", "SYSCALL", 0), 1),
         (GuestStopped("x"), 1),
         (TripleFault(()), 1),
         (TimedOut("x"), 124),

@@ -4,7 +4,6 @@ VmxonError                        what, where, expected, advice: one line; ends 
 ├── ImageError                    a kernel, module or disk image is missing, truncated or foreign      2
 ├── ConfigurationError            a machine that cannot be built as asked                              2
 ├── StorageError                  the host's disk is full, read-only or failing                        2
-├── UnsupportedInstruction        defined by the architecture, missing here                            1
 └── GuestStopped                  the guest cannot go on                                               1
     ├── TripleFault               the three faults and the state at each                               1
     └── TimedOut                  the time or instruction limit was reached                          124
@@ -29,7 +28,6 @@ __all__ = [
     "StorageError",
     "TimedOut",
     "TripleFault",
-    "UnsupportedInstruction",
     "VmxonError",
     "debug_exit_status",
 ]
@@ -118,25 +116,6 @@ class StorageError(VmxonError):
             where=error.filename or "",
             advice=cls.ADVICE.get(error.errno or 0, ""),
         )
-
-
-class UnsupportedInstruction(VmxonError):
-    """An instruction that the architecture defines and this processor lacks; it stopped the machine before it ran.
-
-    `encoding` is the whole instruction, `name` its mnemonic, `address` its linear address.
-    """
-
-    status = ExitStatus.GUEST_FAILED
-
-    def __init__(self, encoding: bytes, name: str, address: int) -> None:
-        super().__init__(
-            f"{name} ({encoding.hex(' ')}) is not implemented",
-            where=f"instruction at {address:#018x}",
-            advice="the machine stopped before it; nothing ran in its place",
-        )
-        self.encoding = encoding
-        self.name = name
-        self.address = address
 
 
 class GuestStopped(VmxonError):

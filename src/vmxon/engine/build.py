@@ -34,7 +34,7 @@ class Image:
     candidates: bytes
     slots: bytes
     facts: dict[str, object]
-    """Mnemonics, features, groups and functions by name, the names and result counts of exported functions, the fingerprint."""
+    """Features, groups and functions by name, the names and result counts of exported functions, the fingerprint."""
 
     def pack(self) -> bytes:
         """One run of bytes."""
@@ -142,7 +142,6 @@ def build(progress: Progress | None = None, helpers: int | None = None) -> Image
         objects = tuple(_collected(part) for part in parts)
     tables = translation.tables
     facts: dict[str, object] = {
-        "mnemonics": tables.mnemonics,
         "features": tables.features,
         "handlers": len(PSEUDO) + len(tables.handlers),
         "groups": {name: translation.members(name) for name in GROUPS},

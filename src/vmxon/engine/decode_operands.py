@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vmxon.engine.code_bytes import take, take_signed, take_wide
-from vmxon.engine.encoding import BRANCH, LOCKABLE, MISSING, MOD_IGNORED, MODRM, NO_HANDLER, STACK, Candidate
+from vmxon.engine.encoding import BRANCH, LOCKABLE, MOD_IGNORED, MODRM, NO_HANDLER, STACK, Candidate
 from vmxon.engine.operand_classes import CLASS_BYTE, CLASS_NUMBER, SOURCE_OPCODE, SOURCE_REG, SOURCE_RM
 from vmxon.engine.places import DecodeTables
 from vmxon.isa.form import Immediate, SizeRule
@@ -72,9 +72,6 @@ def fill_record(cpu: Cpu, candidate_address: u64, rip: u64, record_address: u64)
     record.third = u8(d.vvvv * 8 if cpu.code_size == CodeSize.BITS64 else (d.vvvv & 7) * 8)
     if d.prefixes & Prefix.LOCK != 0 and (c.flags & LOCKABLE == 0 or kind == 0):
         record.handler = d.undefined
-        return u64(ENDS_BLOCK)
-    if c.flags & MISSING != 0:
-        record.handler = d.missing
         return u64(ENDS_BLOCK)
     number = u64(load(u16, d.slots + (u64(c.slots) + d.operand_code * 4 + address_kind(cpu, u64(c.flags), kind, record_address)) * 2))
     if number == NO_HANDLER:

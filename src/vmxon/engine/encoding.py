@@ -23,7 +23,7 @@ SIZES = (16, 32, 64)
 MODES = {"16": 1, "32": 2, "64": 4}
 
 # Candidate.flags
-MODRM, MEMORY_ONLY, REGISTER_ONLY, LOCKABLE, STACK, BRANCH, MISSING, MOD_IGNORED = 1, 2, 4, 8, 16, 32, 64, 128
+MODRM, MEMORY_ONLY, REGISTER_ONLY, LOCKABLE, STACK, BRANCH, MOD_IGNORED = 1, 2, 4, 8, 16, 32, 64
 """LOCKABLE: the destination is in memory. MOD_IGNORED: any ModRM byte names a register (MOV to and from CR and DR)."""
 
 
@@ -161,9 +161,8 @@ class Builder:
         plain, memory = variants
         rule = size_rule(form)
         slots = [NO_HANDLER] * SLOTS
-        if not form.missing:
-            for bits in operand_sizes(form, rule):
-                self._slots(slots, instruction, form, bits, variants)
+        for bits in operand_sizes(form, rule):
+            self._slots(slots, instruction, form, bits, variants)
         flags = LOCKABLE if instruction.lockable and memory is not None and memory[0].startswith("m:") else 0
         if opcode.has_modrm or any(r & 15 in (SOURCE_REG, SOURCE_RM) for r in registers):
             flags |= MODRM
@@ -175,8 +174,6 @@ class Builder:
             flags |= STACK
         if instruction.flow != "next":
             flags |= BRANCH
-        if form.missing:
-            flags |= MISSING
         mask = value = 0
         if opcode.digit is not None:
             mask, value = 0x38, opcode.digit << 3

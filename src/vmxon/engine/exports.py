@@ -10,8 +10,6 @@ from vmxon.microcode import microcode, u64
 from vmxon.processor.code_pages import invalidate_code
 from vmxon.processor.flags import read_rflags, write_rflags
 from vmxon.processor.interrupts import deliver
-from vmxon.processor.memory import translate
-from vmxon.processor.paging import READ
 from vmxon.processor.segmentation import refresh_mode, refresh_segments
 from vmxon.processor.state import ProcessorState as Cpu
 from vmxon.processor.time import read_tsc
@@ -34,15 +32,8 @@ def invalidate_range(cpu: Cpu, first: u64, size: u64) -> None:
         at = at + part
 
 
-@microcode
-def translate_read(cpu: Cpu, linear: u64) -> u64:
-    """Host-physical page of a linear address for a supervisor read; faults where it has none."""
-    return translate(cpu, linear, READ, cpu.tag_system, u64(1))
-
-
 EXPORTS: tuple[Callable[..., object], ...] = (
     invalidate_range,
-    translate_read,
     refresh_mode,
     refresh_segments,
     invalidate_everything,

@@ -10,7 +10,7 @@ TABLE_ENTRIES = 1 << 16
 JUMP_ENTRIES = 4096
 """Entries of the jump cache: RIP, context, record, unused."""
 
-PSEUDO_HANDLERS = 4
+PSEUDO_HANDLERS = 3
 """Handlers that no encoding names: those of `engine.pseudo`, which stand first in the table of addresses."""
 
 
@@ -23,7 +23,6 @@ class DecodeTables(State):
     handlers = scalar(u64)
     """Pointers to handlers by number."""
     undefined = scalar(u64)
-    missing = scalar(u64)
     too_long = scalar(u64)
 
     # The instruction being decoded.

@@ -22,14 +22,6 @@ def too_long(cpu: Cpu) -> None:
     general_protection(cpu, 0)
 
 
-def missing(cpu: Cpu, record: Record) -> None:
-    """An instruction that the architecture defines and vmxon lacks: Python stops the machine and says which."""
-    cpu.request = u32(HostRequest.MISSING)
-    cpu.request_value = u64(record.entry)
-    cpu.fault_kind = u32(FaultKind.HOST)
-    fault()
-
-
 def pending(cpu: Cpu, record: Record) -> None:
     """An instruction whose group is not loaded yet: Python loads it, and the instruction comes again."""
     cpu.request = u32(HostRequest.GROUP)
@@ -45,7 +37,6 @@ def _pseudo(name: str, meaning: object) -> Handler:
 
 UNDEFINED = _pseudo("(undefined)", undefined)
 TOO_LONG = _pseudo("(too long)", too_long)
-MISSING = _pseudo("(missing)", missing)
 PENDING = _pseudo("(pending)", pending)
-PSEUDO = (UNDEFINED, TOO_LONG, MISSING, PENDING)
+PSEUDO = (UNDEFINED, TOO_LONG, PENDING)
 """In the order of their addresses (`places.PSEUDO_HANDLERS` counts them)."""

@@ -53,8 +53,6 @@ class Form:
     force64: bool = False
     size: str = ""
     """'w' for W rule, '16', '32', 'native' (64 in 64-bit mode, else 32); default by prefix."""
-    missing: bool = False
-    """Defined by the architecture, not implemented here: the machine stops and says so."""
     unaligned: bool = False
     """A 16-byte memory operand without alignment check."""
 

@@ -12,7 +12,7 @@ from enum import Enum
 from vmxon.arch.cpuid import cpuid_leaves
 from vmxon.arch.flags import Rflags
 from vmxon.devices.apic import Message
-from vmxon.errors import GuestStopped, TimedOut, TripleFault, UnsupportedInstruction
+from vmxon.errors import GuestStopped, TimedOut, TripleFault
 from vmxon.machine.board import Board, Sink, Sinks, ignore, nothing
 from vmxon.machine.bus_requests import BusRequests
 from vmxon.machine.configuration import Firmware, PcConfiguration
@@ -115,7 +115,6 @@ class Pc:
             HostRequest.HALT: self._halt,
             HostRequest.NUMERIC_ERROR: self.board.numeric_error.report,
             HostRequest.TRIPLE_FAULT: self._triple_fault,
-            HostRequest.MISSING: self._missing,
         }
         self._initialize()
         if configuration.kernel is not None:
@@ -213,7 +212,6 @@ class Pc:
         Raises:
             TimedOut: a limit was reached.
             GuestStopped: triple fault, or a halt that nothing can end.
-            UnsupportedInstruction: an instruction that vmxon lacks.
         """
         limits = limits or Limits()
         started = time.monotonic()
@@ -318,12 +316,6 @@ class Pc:
             self.want_reset()
             return
         raise TripleFault(triple_fault(self.processor))
-
-    def _missing(self) -> None:
-        state = self.state
-        mnemonics = self.processor.image.facts["mnemonics"]
-        assert isinstance(mnemonics, list)  # written by engine.build
-        raise UnsupportedInstruction(self.processor.code_bytes(), str(mnemonics[state.request_value]), state.rip)
 
     def on_entry_failure(self, listener: Callable[[], None]) -> None:
         """Have `listener` called after each VM entry that a rule of the rule book stopped, the VMCS still current."""

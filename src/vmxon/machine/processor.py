@@ -20,7 +20,7 @@ from vmxon.processor.apic import NO_PAGE
 from vmxon.processor.architectural_state import ArchitecturalState
 from vmxon.processor.counters import NEVER
 from vmxon.processor.msr_storage import reset_msrs
-from vmxon.processor.state import CodeSize, HostRequest, ProcessorState, Segment
+from vmxon.processor.state import HostRequest, ProcessorState
 from vmxon.processor.time import MULTIPLIER_FRACTION
 from vmxon.processor.tlb_policy import SEED_BITS
 from vmxon.vmx.model import describe_vmx, reset_vmx
@@ -153,21 +153,6 @@ class Processor:
         """Retired instructions and skipped idle time."""
         words = self._words
         return int(words[INSTRUCTIONS] + words[GRANTED] - words[BUDGET] + words[IDLE] & (1 << 64) - 1)
-
-    def code_bytes(self) -> bytes:
-        """The bytes at RIP, up to 15, as far as they are mapped."""
-        state = self.state
-        base = 0 if state.code_size == CodeSize.BITS64 else state.segments[Segment.CS].base
-        linear = base + state.rip
-        code = b""
-        while len(code) < 15:
-            page = self.engine.call("translate_read", linear + len(code))
-            if page is None:
-                state.fault_kind = 0
-                break
-            at = linear + len(code)
-            code += self.engine.read_physical(page & ~0xFFF | at & 0xFFF, min(15 - len(code), 0x1000 - (at & 0xFFF)))
-        return code
 
     def run(self, budget: int) -> HostRequest:
         """Run up to `budget` instructions; says why it stopped."""

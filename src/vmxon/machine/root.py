@@ -23,7 +23,7 @@ from vmxon.arch.exceptions import Vector
 from vmxon.arch.models import MODELS
 from vmxon.arch.msr_vmx import VmxMisc
 from vmxon.devices.clock import VirtualClock
-from vmxon.errors import ConfigurationError, GuestStopped, UnsupportedInstruction
+from vmxon.errors import ConfigurationError, GuestStopped
 from vmxon.machine.entry_failure import FailedEntry, PythonLines
 from vmxon.machine.guest_history import GuestHistory
 from vmxon.machine.identity import SCRATCH, STACK, STACK_TOP, build_identity
@@ -152,11 +152,6 @@ class RootProcessor(SystemInstructions):
                 return self._step_over()
             case HostRequest.HALT:
                 self._idle()
-            case HostRequest.MISSING:
-                mnemonics = self.processor.image.facts["mnemonics"]
-                assert isinstance(mnemonics, list)  # written by engine.build
-                name = str(mnemonics[state.request_value])
-                raise UnsupportedInstruction(self.processor.code_bytes(), name, state.rip)
             case HostRequest.TRIPLE_FAULT:
                 what = f"VMX abort {state.vmx_abort}" if state.vmx_abort else "the processor shut down"
                 raise GuestStopped(what, where=self.place(), advice="the host-state area of the VMCS is at fault")

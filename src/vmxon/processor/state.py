@@ -54,8 +54,6 @@ class HostRequest(IntEnum):
     ACKNOWLEDGE = 7
     """An external interrupt is about to be taken: the vector is wanted."""
     TRIPLE_FAULT = 8
-    MISSING = 9
-    """A defined instruction that vmxon does not implement."""
     BREAK = 10
     """A breakpoint of the debugger."""
     ROOT = 11
