@@ -261,3 +261,26 @@ def test_a_second_request_of_the_secondary_is_not_lost(m: Machine) -> None:
     m.out(SECONDARY, 0x20)
     m.out(PRIMARY, 0x20)
     assert m.drain() == [0x2E]
+
+
+def test_a_poll_of_the_primary_uses_up_the_edge_of_the_cascade(m: Machine) -> None:
+    m.edge(9, 11)
+    assert m.read(PRIMARY) == 4
+    m.out(PRIMARY, 0x0C)
+    assert m.read(PRIMARY) == 0x82
+    assert m.read(PRIMARY) == 0
+    m.out(SECONDARY, 0x0C)
+    assert m.read(SECONDARY) == 0x81
+    assert m.read(PRIMARY) == 0, "in service on the second chip, line 9 holds line 11 back"
+    m.out(SECONDARY, 0x20)
+    assert m.read(PRIMARY) == 4
+
+
+def test_automatic_end_on_the_secondary_makes_a_new_edge_for_each_request() -> None:
+    m = Machine(secondary_icw4=3)
+    m.edge(9, 11, 12)
+    vectors = []
+    while m.wants:
+        vectors.append(m.pic.acknowledge())
+        m.out(PRIMARY, 0x62)
+    assert vectors == [0x29, 0x2B, 0x2C]

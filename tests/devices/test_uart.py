@@ -131,7 +131,10 @@ def test_loopback_receives_what_it_sends_and_overruns(m: Machine) -> None:
     assert m.sent == b""
     assert m.read(LSR) == 0x63
     assert m.read(LSR) == 0x61
-    assert m.read(DATA) == 0x5A
+    assert m.read(DATA) == 0x5B, "without a FIFO, the new character destroys the old one"
+    m.out((IIR, 1), *((DATA, value) for value in range(17)))
+    assert m.read(LSR) == 0x63
+    assert [m.read(DATA) for _ in range(16)] == list(range(16)), "with one, the new character is lost"
 
 
 @pytest.mark.parametrize(("control", "status"), [(0x11, 0x22), (0x12, 0x11), (0x14, 0x40), (0x18, 0x80)])

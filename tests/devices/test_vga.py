@@ -126,3 +126,17 @@ def test_indexed_registers_keep_their_bytes(m: Machine, index_port: int, index: 
 def test_short_memory_does_not_fail(m: Machine) -> None:
     assert m.vga.screen(b"") == []
     assert m.vga.screen(b"a\x07")[0][0] == (ord("a"), 7)
+
+
+@pytest.mark.parametrize(
+    ("index_port", "held"), [(0x3C4, "03 3d 0f 3f 0e 00 00 00"), (0x3CE, "0f 0f 0f 1f 03 7b 0f 0f ff 00 00 00 00 00 00 00")]
+)
+def test_reserved_bits_read_as_zero(index_port: int, held: str) -> None:
+    bus = Bus("port")
+    Vga(VirtualClock()).connect(bus)
+    read = []
+    for index in range(len(held.split())):
+        bus.write(index_port, 1, index)
+        bus.write(index_port + 1, 1, 0xFF)
+        read.append(bus.read(index_port + 1, 1))
+    assert bytes(read).hex(" ") == held

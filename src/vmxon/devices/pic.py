@@ -68,7 +68,6 @@ class Pic8259(Device, span=2):
     def __init__(self, output: Callable[[bool], None], level_choices: int, cascade: int | None) -> None:
         self.output = output
         self.level_choices = level_choices
-        self.always_level = 0 if cascade is None else 1 << cascade
         self.cascade = cascade
         self.levels = 0
         self.requests = 0
@@ -87,21 +86,20 @@ class Pic8259(Device, span=2):
         self.poll = False
 
     def request(self, number: int, level: bool) -> None:
-        """Drive input `number`; an edge is latched until acknowledged, a level follows the wire."""
+        """Drive input `number`; an edge is latched until acknowledged, a level follows the wire.
+
+        On the cascade an edge is latched too, and its fall takes it back: the other chip never withdraws by accident.
+        """
         bit = 1 << number
         if level:
-            if not self.levels & bit or self.following & bit:
+            if not self.levels & bit or self.edge_or_level & bit:
                 self.requests |= bit
             self.levels |= bit
         else:
             self.levels &= ~bit
-            self.requests &= ~(bit & self.following)
+            if self.edge_or_level & bit or number == self.cascade:
+                self.requests &= ~bit
         self.update()
-
-    @property
-    def following(self) -> int:
-        """The inputs whose request is their level: those that ELCR names, and the cascade, whose source is a chip."""
-        return self.edge_or_level | self.always_level
 
     def _rotated(self, bits: int) -> int:
         """`bits` with the input of highest priority in bit 0."""
@@ -133,11 +131,13 @@ class Pic8259(Device, span=2):
         self.output(self.pending() is not None)
 
     def acknowledge(self) -> int | None:
-        """First INTA cycle: the request goes into service. None where nothing requests any more."""
+        """First INTA cycle: INT falls, the request goes into service. None where nothing requests any more."""
         number = self.pending()
+        if self.cascade is None:
+            self.output(False)  # the other chip sees an edge where more is pending
         if number is None:
             return None
-        if not self.following >> number & 1:
+        if not self.edge_or_level >> number & 1:
             self.requests &= ~(1 << number)
         if self.modes.auto_end:
             if self.rotate_on_auto_end:
@@ -174,7 +174,7 @@ class Pic8259(Device, span=2):
         self.update()
 
     def _initialize(self, icw1: Icw1) -> None:
-        self.requests = self.levels & self.following  # an edge must be made anew
+        self.requests = self.levels & self.edge_or_level  # an edge must be made anew
         self.in_service = self.mask = 0
         self.lowest = 7
         self.special_mask = self.read_service = self.poll = self.rotate_on_auto_end = False

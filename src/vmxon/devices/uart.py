@@ -166,6 +166,8 @@ class Uart16550(Device, span=8):
             self.fifo.append(value)
         else:
             self.overrun = True
+            if not self.fifo_control.enable:  # “destroying the previous character”
+                self.fifo[0] = value
         self.holding_event = True
         self._update()
 

@@ -24,6 +24,9 @@ TEXT_MODE_CRTC = bytes.fromhex("5f4f50558281bf1f004f0d0e000000009c8e8f281f96b9a3
 TEXT_MODE_ATTRIBUTE = bytes([0, 1, 2, 3, 4, 5, 0x14, 7, *range(0x38, 0x40), 0x0C, 0, 0x0F, 8, 0])
 TEXT_MODE_SEQUENCER = bytes([3, 0, 3, 0, 2])
 TEXT_MODE_GRAPHICS = bytes([0, 0, 0, 0, 0, 0x10, 0x0E, 0, 0xFF])
+SEQUENCER_BITS = bytes([0x03, 0x3D, 0x0F, 0x3F, 0x0E])
+GRAPHICS_BITS = bytes([0x0F, 0x0F, 0x0F, 0x1F, 0x03, 0x7B, 0x0F, 0x0F, 0xFF])
+"""What each register holds; reserved bits read as 0."""
 GLYPHS = (
     " ☺☻♥♦♣♠•◘○◙♂♀♪♫☼►◄↕‼¶§▬↨↑↓→←∟↔▲▼"
     + bytes(range(0x20, 0x7F)).decode("ascii")
@@ -270,7 +273,7 @@ class Vga(Device, span=0x30):
     @writes(0x15)
     def write_sequencer(self, value: int) -> None:
         if self.sequencer_index < len(self.sequencer):
-            self.sequencer[self.sequencer_index] = value
+            self.sequencer[self.sequencer_index] = value & SEQUENCER_BITS[self.sequencer_index]
 
     @reads(0x1E)
     def read_graphics_index(self) -> int:
@@ -287,7 +290,7 @@ class Vga(Device, span=0x30):
     @writes(0x1F)
     def write_graphics(self, value: int) -> None:
         if self.graphics_index < len(self.graphics):
-            self.graphics[self.graphics_index] = value
+            self.graphics[self.graphics_index] = value & GRAPHICS_BITS[self.graphics_index]
 
     # -- palette -------------------------------------------------------------------------------------------------------
 
