@@ -12,6 +12,7 @@ from tests.harness import assemble
 from tests.missing import report_missing
 from vmxon.devices.disk import AtaDrive, CdromDrive
 from vmxon.machine.configuration import BootDevice, PcConfiguration
+from vmxon.machine.loader.boot_files import BootFiles
 from vmxon.machine.pc import Limits, Pc
 
 ROM = Path("/usr/share/seabios/bios.bin")
@@ -135,3 +136,37 @@ def test_it_boots(rom: bytes, device: BootDevice) -> None:
     assert (len(root), sum(root[:20]) & 0xFF, sum(root) & 0xFF, root[9:15]) == (36, 0, 0, b"VMXON ")
     table = pc.processor.engine.read_physical(int.from_bytes(root[16:20], "little"), 44)
     assert (table[:4], sum(table) & 0xFF) == (b"RSDT", 0)
+
+
+KERNEL = """
+    mov dx, 0x3F8
+    mov si, 0x1F1
+    mov cx, 1
+    rep outsb
+    mov ax, 0x2000
+    mov ds, ax
+    xor si, si
+    mov cx, 5
+    rep outsb
+    mov al, 0x21
+    out 0xF4, al
+"""
+
+
+@pytest.mark.slow
+def test_it_starts_a_kernel_through_our_option_rom(rom: bytes) -> None:
+    setup = bytearray(3 * 512)
+    setup[0x1F1], setup[0x1FE:0x200], setup[0x202:0x206], setup[0x211] = 2, b"\x55\xaa", b"HdrS", 1
+    setup[0x22C:0x230] = b"\xff\xff\xff\x7f"
+    setup[0x200:0x202] = b"\xeb\x7e"  # jmp to 0x280, behind the header
+    code = assemble(KERNEL, 16)
+    setup[0x280 : 0x280 + len(code)] = code
+    files = BootFiles(bytes(setup) + b"K" * 5000, b"disk" * 1000, "words")
+    serial = bytearray()
+    pc = Pc(PcConfiguration(memory_size=32 << 20, firmware=rom, boot_files=files), serial=(serial.append,))
+    assert pc.run(Limits(instructions=200_000_000)) == LEFT
+    assert serial[:6] == b"\x02words"
+    assert pc.memory.read(0x10_0000, 5000) == b"K" * 5000
+    initrd = int.from_bytes(pc.memory.read(0x1_0218, 4), "little")
+    assert pc.memory.read(initrd, 4000) == b"disk" * 1000
+    assert pc.state.segments[1].selector == 0x1020

@@ -144,6 +144,20 @@ def test_a_kernel_for_the_firmware() -> None:
     assert struct.unpack_from("<I", setup, 0x228) == (0x2_0000,)
 
 
+def test_a_rom_starts_the_kernel_first() -> None:
+    drives = (AtaDrive(Zeros()),)
+    files = files_of(PcConfiguration(drives=drives, boot_files=BootFiles(bzimage())))
+    assert files["bootorder"] == b"/rom@genroms/linux.bin\n/pci@i0cf8/ide@1,1/drive@0/disk@0\0"
+    rom = files["genroms/linux.bin"]
+    assert (rom[:3], len(rom), sum(rom) & 0xFF) == (b"\x55\xaa\x01", 512, 0)
+    at = int.from_bytes(rom[0x1A:0x1C], "little")
+    assert rom[at : at + 6] == b"$PnP\x01\x02"
+    name, entry = (int.from_bytes(rom[at + place : at + place + 2], "little") for place in (16, 26))
+    assert rom[name : name + 13] == b"Linux kernel\0"
+    assert rom[entry] == 0xFA  # cli
+    assert "genroms/linux.bin" not in files_of(PcConfiguration(drives=drives))
+
+
 def test_the_kernel_says_how_high_the_ram_disk_may_be() -> None:
     files = BootFiles(bzimage(highest=0x1F_FFFF), b"x")
     entries = configuration_entries(PcConfiguration(memory_size=64 * MIB, boot_files=files))

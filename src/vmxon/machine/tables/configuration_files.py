@@ -17,6 +17,8 @@ from vmxon.machine.loader.information import AVAILABLE
 from vmxon.machine.tables.acpi import acpi_tables
 from vmxon.machine.tables.direct_boot import boot_entries
 from vmxon.machine.tables.hardware import Hardware
+from vmxon.machine.tables.linux_rom import FILE as LINUX_ROM
+from vmxon.machine.tables.linux_rom import linux_rom
 from vmxon.machine.tables.loader_script import TABLES_FILE, loader_files
 
 SYSTEM_STATES = bytes((0x80, 0, 0, 0, 0, 0x80))
@@ -56,6 +58,8 @@ def configuration_files(configuration: PcConfiguration, power_ports: Callable[[]
     }
     if not configuration.graphics:
         files["etc/sercon-port"] = struct.pack("<Q", CONSOLE_PORT)
+    if configuration.boot_files is not None:
+        files[LINUX_ROM] = linux_rom()
     if configuration.video_rom:
         files["vgaroms/vgabios.bin"] = configuration.video_rom
     if configuration.acpi:
@@ -66,6 +70,8 @@ def configuration_files(configuration: PcConfiguration, power_ports: Callable[[]
 
 
 def _boot_paths(configuration: PcConfiguration) -> Iterator[str]:
+    if configuration.boot_files is not None:
+        yield f"/rom@{LINUX_ROM}"
     for device in configuration.boot_order:
         for number, drive in enumerate(configuration.drives):
             kind = BootDevice.DISK if isinstance(drive, AtaDrive) else BootDevice.CDROM

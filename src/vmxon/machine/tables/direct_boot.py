@@ -1,7 +1,7 @@
 """A Linux kernel for firmware that starts it itself: the entries of the firmware configuration device that carry it.
 
 Sources: QEMU's documentation, “QEMU Firmware Configuration (fw_cfg) Device”; “The Linux/x86 Boot Protocol” (boot.rst). EDK II's
-OVMF reads these entries; SeaBIOS leaves them to an option ROM that QEMU brings along, which is not here.
+OVMF reads these entries; SeaBIOS leaves them to an option ROM, see `linux_rom`.
 """
 
 from __future__ import annotations
