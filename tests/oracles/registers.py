@@ -67,9 +67,10 @@ class Registers:
             self.lines.append(f"mov eax, [{address:#x}]\ncall print")
             self.reads.append(f"{address:#x} {self._last}")
 
-    def wait(self, count: int) -> None:
-        """Let so many instructions pass."""
-        self.lines.append(f"mov ecx, {count}\nwait_{len(self.lines)}: loop wait_{len(self.lines)}")
+    def until(self, port: int, mask: int) -> None:
+        """Wait until one of these bits of a port is 1."""
+        name = f"until_{len(self.lines)}"
+        self.lines.append(f"mov dx, {port:#x}\n{name}: in al, dx\ntest al, {mask:#x}\njz {name}")
 
     def image(self) -> bytes:
         """A multiboot ELF file."""

@@ -28,9 +28,13 @@ def requests_and_services(r: Registers) -> None:
 
 def quiet(r: Registers) -> None:
     """Let the timer count down once: its wire is high from then on, and makes no edge any more."""
+    for port in (0x20, 0xA0):
+        r.out(port, 0x11)
+        r.out(port + 1, 0x20, 4 if port == 0x20 else 2, 1, 0xFF)
     r.out(0x43, 0x30)
     r.out(0x40, 1, 0)
-    r.wait(2_000_000)
+    r.out(0x20, 0x0A)
+    r.until(0x20, 1)
 
 
 def initialize(r: Registers, modes: int = 1, levels: int = 0) -> None:
