@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.harness import assemble
 from vmxon.cli.qemu.main import main
 from vmxon.cli.qemu.places import Multiplexer
 from vmxon.machine.multiboot_program import multiboot_program
@@ -149,3 +150,36 @@ def test_control_a(typed: bytes, first: bytes, second: bytes, left: int) -> None
         multiplexer.receive(bytes((byte,)))
     assert (one.data, two.data, len(leaving)) == (first, second, left)
     assert two.openings == (1 if b"\x01c" in typed else 0)
+
+
+def flat(text: str, at: int = 0x40_0000) -> bytes:
+    """A multiboot kernel without ELF: its header says where it goes (Multiboot §3.1.3 “The address fields of Multiboot header”)."""
+    magic, flags, size = 0x1BADB002, 1 << 16, 32
+    return assemble(f".long {magic}, {flags}, {-(magic + flags) & 0xFFFF_FFFF}, {at}, {at}, 0, 0, {at + size}\n{text}", 32)
+
+
+def test_a_flat_test_kernel_with_everything_that_such_kernels_ask_for(environment: dict[str, str], tmp_path: Path) -> None:
+    """Prints the command line behind the kernel's name, raises line 5 by pc-testdev, and ends with status 1 (success)."""
+    (tmp_path / "X.flat").write_bytes(
+        flat(
+            "mov esi, [ebx + 16]\n1: lodsb; cmp al, 0; je 3f; mov dx, 0x3f8; out dx, al; jmp 1b\n"
+            "3: mov dx, 0x2005; mov al, 1; out dx, al; mov al, 0x0a; out 0x20, al; in al, 0x20; and al, 0x20; xor al, 0x20\n"
+            "mov dx, 0xf4; out dx, al"
+        )
+    )
+    line = (
+        f"-nodefaults -device pc-testdev -device isa-debug-exit,iobase=0xf4,iosize=0x4 -vnc none -serial stdio -device pci-testdev "
+        f"-machine accel=tcg -kernel {tmp_path / 'X.flat'} -cpu max -smp 1"
+    )
+    done = run(environment, *line.split(), "-append", "1 two=3")
+    assert done.returncode == 1
+    assert done.stdout.endswith(b"1 two=3\n")
+    assert done.stderr == b"vmxon-system-x86_64: -device pci-testdev: there is no such device, and the machine runs without it\n"
+
+
+def test_two_runs_are_equal(environment: dict[str, str], tmp_path: Path) -> None:
+    """The same command line prints the same time-stamp counter."""
+    tsc = "rdtsc; mov ecx, 8\n1: rol eax, 4; mov edx, eax; and al, 15; add al, 0x41; out 0xe9, al; mov eax, edx; loop 1b\n"
+    image = kernel(tmp_path, f"mov ecx, 100000\n2: loop 2b\n{tsc}{LEAVE}")
+    words = ("-kernel", image, *DEBUG_EXIT, "-debugcon", "stdio", "-display", "none")
+    assert run(environment, *words).stdout == run(environment, *words).stdout
