@@ -48,6 +48,8 @@ from vmxon.vmx.fields import VmcsField as Field
 HYPERVISOR_MEMORY = 4 << 20
 SLICE = 20_000_000
 """Ticks after which the guest is interrupted in any case: how long Ctrl-C, keys and --timeout may wait."""
+TYPING_SLICE = 2_000_000
+"""The same while somebody may type: some hundredths of a second."""
 LONGEST_SLEEP = 1.0
 NEVER = 1 << 62
 BLOCKED_BY_STI_OR_MOV_SS = 3
@@ -242,7 +244,7 @@ class VirtualMachine:
         """
         self._started, self._limit = time.monotonic(), seconds
         while self.exit_value is None:
-            self.run_slice(SLICE)
+            self.run_slice(TYPING_SLICE if self.interactive else SLICE)
         return self.exit_value
 
     def run_slice(self, ticks: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -107,7 +108,7 @@ class Pc:
         """Called when it did."""
         self.on_reset: Callable[[], None] = nothing
         """Called before each reset."""
-        self.inbox: list[Callable[[], None]] = []
+        self.inbox: deque[Callable[[], None]] = deque()
         self.arrived = threading.Event()
         self.services: dict[int, Callable[[], None]] = {
             **self.requests.services,
@@ -192,9 +193,8 @@ class Pc:
 
     def _serve_inbox(self) -> None:
         self.arrived.clear()
-        calls, self.inbox = self.inbox, []
-        for call in calls:
-            call()
+        for _ in range(len(self.inbox)):  # a call that posts another waits for the next time
+            self.inbox.popleft()()
 
     def pause(self) -> None:
         """Stop between two instructions; only from the machine's thread, which is to say through `post`."""
