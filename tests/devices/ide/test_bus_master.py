@@ -1,10 +1,12 @@
 import struct
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.devices.ide.machine import CDROM, DISK, MASTERS, RAM, Machine, block, sector
+from vmxon.devices.disk import DiskImageError
 
 
 @pytest.fixture
@@ -255,3 +257,15 @@ def test_a_waiting_transfer_returns_from_a_snapshot(m: Machine) -> None:
     copy.start(1, copy.table((0x9000, 0x800)))
     assert copy.ram.bytes[0x8000:0x8400] == sector(5) + sector(6)
     assert copy.ram.bytes[0x9000:0x9800] == block(3)
+
+
+def test_what_an_image_refuses_fails_the_command(m: Machine) -> None:
+    m.disk.disk = m.disk.disk.base
+    m.disk.disk.write = refuse
+    m.command(DISK, 0xCA, 0, 2)
+    m.start(0, m.table((0x8000, 0x400)), to_memory=False)
+    assert (m.read(DISK, 7), m.read(DISK, 1)) == (0x51, 0x40)
+
+
+def refuse(lba: int, data: bytes) -> None:
+    raise DiskImageError(Path("disk.img"), lba * 512, "is read only", "writable", "Copy it.")

@@ -131,6 +131,7 @@ def test_the_last_block_of_an_image_that_is_cut_off_ends_in_zeros(m: Machine) ->
         ((0x12, 0, 0x80, 0, 255), (5, 0x24, 0)),
         ((0x5A, 0, 0x0E, 0, 0, 0, 0, 0, 255), (5, 0x24, 0)),
         ((0x1A, 0, 0xC1, 0, 255), (5, 0x39, 0)),
+        ((0x5A, 0, 0xC1, 0, 0, 0, 0, 0, 255), (5, 0x39, 0)),
         ((0x43, 0, 3, 0, 0, 0, 0, 0, 255), (5, 0x24, 0)),
         ((0x43, 0, 0, 0, 0, 0, 2, 0, 255), (5, 0x24, 0)),
         ((0x4A, 0, 0, 0, 0x10, 0, 0, 0, 8), (5, 0x24, 0)),
@@ -199,6 +200,11 @@ def test_each_chunk_has_an_interrupt(m: Machine) -> None:
     assert m.lines[1].level
     assert m.read(CDROM, 7) == 0x50
     assert not m.lines[1].level
+
+
+def test_power_mode_is_active(m: Machine) -> None:
+    assert m.command(CDROM, 0xE5) == 0x50
+    assert m.read(CDROM, 2) == 0xFF
 
 
 def test_a_packet_in_the_middle_of_an_answer_starts_anew(m: Machine) -> None:

@@ -297,3 +297,51 @@ def test_snapshot_in_the_middle_of_a_block(m: Machine) -> None:
     copy.ide.restore(m.ide.state())
     assert copy.words(412) == m.words(412)
     assert copy.read(7) == 0x50
+
+
+def test_power_mode_is_active(m: Machine) -> None:
+    assert m.lba(0xE5, 0, 0) == 0x50
+    assert m.read(2) == 0xFF
+
+
+@pytest.mark.parametrize(
+    ("sectors", "last"), [(SECTORS, SECTORS - 1), (0x1000_0000, 0x0FFF_FFFF), (1 << 34, 0x0FFF_FFFF)]
+)
+def test_native_maximum(sectors: int, last: int) -> None:
+    m = Machine(sectors=sectors)
+    assert m.lba(0xF8, 0, 0) == 0x50
+    assert m.read(3) | m.read(4) << 8 | m.read(5) << 16 | (m.read(6) & 0x0F) << 24 == last
+
+
+@pytest.mark.parametrize("sectors", [SECTORS, 1 << 34])
+def test_native_maximum_of_48_bits(sectors: int) -> None:
+    m = Machine(sectors=sectors)
+    assert m.wide(0x27, 0, 0) == 0x50
+    found = m.read(3) | m.read(4) << 8 | m.read(5) << 16
+    m.bus.write(CONTROL, 1, 0x80)
+    found |= m.read(3) << 24 | m.read(4) << 32 | m.read(5) << 40
+    assert found == sectors - 1
+
+
+def test_a_seek_outside_is_not_found(m: Machine) -> None:
+    assert m.lba(0x70, SECTORS, 1) == 0x51
+    assert m.read(1) == 0x10
+
+
+def test_what_an_image_refuses_is_a_bad_sector(m: Machine) -> None:
+    m.drives[0].disk = Memory()
+    assert m.lba(0x30, 4, 2) == 0x58
+    m.bus.write_string(BASE, 2, b"w" * 512)
+    assert (m.read(7), m.read(1)) == (0x51, 0x40)
+    assert str(m.drives[0].failure) == "disk.img, offset 0x800: is read only; expected writable. Copy it."
+
+
+def test_another_drive_is_not_given_the_rest_of_a_block() -> None:
+    m = Machine(drives=2)
+    assert m.lba(0x20, 3, 1) == 0x58
+    m.words(10)
+    m.out(6, 0xF0)
+    assert m.read(7) == 0x50
+    assert m.bus.read(BASE, 2) == 0xFFFF
+    m.out(6, 0xE0)
+    assert m.read(7) == 0x50

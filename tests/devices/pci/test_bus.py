@@ -90,6 +90,16 @@ def test_route_registers(m: Machine, written: int, read: int) -> None:
     assert m.read(1, 0x61, 1) == read
 
 
+def test_a_pulse_of_a_request_is_an_edge_of_the_line(m: Machine) -> None:
+    edges: list[bool] = []
+    m.lines[10].connect(edges.append)
+    m.write(1, 0x60, 10, 1)
+    m.isa.pin(1, 1).pulse()
+    m.isa.pin(1, 1).pulse()
+    assert edges == [True]
+    assert m.ports.read(0xCF8, 2) == 0xFFFF
+
+
 def test_a_bridge_returns_from_a_snapshot(m: Machine) -> None:
     m.write(1, 0x60, 10, 1)
     m.isa.pin(1, 1).set(True)
