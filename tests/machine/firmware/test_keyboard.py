@@ -143,6 +143,15 @@ def test_ctrl_alt_del_resets(caller: Caller) -> None:
     assert caller.resets == 1
 
 
+def test_a_key_that_came_before_the_self_test_is_kept(caller: Caller) -> None:
+    caller.board.keyboard.send_key("ret")
+    caller.board.clock.run_until(0)
+    assert caller.board.pic.lines[1].level
+    caller.bios.power_on()
+    assert not caller.board.pic.lines[1].level
+    assert strokes(caller) == [0x1C0D]
+
+
 def test_a_ring_whose_ends_never_meet_is_emptied(caller: Caller) -> None:
     caller.write(0x41A, b"\x1e\x00\x21\x00" + b"\x00\x85" * 16)  # F11, which function 01h cannot express
     assert caller.call(0x16, ah=1).flags & ZF

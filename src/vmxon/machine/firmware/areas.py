@@ -10,6 +10,8 @@ from enum import IntEnum
 EBDA_SEGMENT = 0x9FC0
 EBDA = EBDA_SEGMENT << 4
 """The last KiB below 640 KiB."""
+EBDA_USED = 0x100
+"""Bytes of it that are ours; the MultiProcessor pointer is at its end."""
 DISK_TABLES = EBDA + 0x3D
 """Where the parameters of the first two fixed disks are, 16 bytes each; INT 41h and INT 46h point to them."""
 DISKETTE_PARAMETERS = 0x60

@@ -9,7 +9,17 @@ from vmxon.devices.disk import SECTOR
 from vmxon.machine.board import Board
 from vmxon.machine.configuration import BootDevice
 from vmxon.machine.firmware import rom
-from vmxon.machine.firmware.areas import BOOT_ADDRESS, DATA_AREA, DATA_AREA_SIZE, DISK_TABLES, DISKETTE_PARAMETERS, EBDA, EBDA_SEGMENT, Bda
+from vmxon.machine.firmware.areas import (
+    BOOT_ADDRESS,
+    DATA_AREA,
+    DATA_AREA_SIZE,
+    DISK_TABLES,
+    DISKETTE_PARAMETERS,
+    EBDA,
+    EBDA_SEGMENT,
+    EBDA_USED,
+    Bda,
+)
 from vmxon.machine.firmware.call import LAYOUT, Call
 from vmxon.machine.firmware.memory import BiosMemory
 from vmxon.machine.firmware.services import printer
@@ -28,6 +38,7 @@ from vmxon.machine.loader.image import RealStart
 from vmxon.machine.loader.information import CONVENTIONAL_END, KIB, memory_map
 
 RESET_PULSE = 0xFE
+OUTPUT_FULL, LONGEST_QUEUE = 1, 32
 PIC_PROGRAM = (
     *((0x20, 0x11), (0x21, 0x08), (0x21, 0x04), (0x21, 0x01), (0x21, 0xB8)),
     *((0xA0, 0x11), (0xA1, 0x70), (0xA1, 0x02), (0xA1, 0x01), (0xA1, 0x8E)),
@@ -69,7 +80,7 @@ class Bios(Device, span=1):
         )
         self.services: dict[int, Callable[[Call], None]] = {
             0x08: self.clock.tick,
-            0x09: self.keyboard.scan_code,
+            0x09: lambda call: self.keyboard.scan_code(call.al),
             0x10: self.video.serve,
             0x11: equipment.list_equipment,
             0x12: equipment.memory_size,
@@ -109,7 +120,7 @@ class Bios(Device, span=1):
             ports.write(port, 1, value)
         memory.write(0, rom.vector_table())
         memory.write(DATA_AREA, bytes(DATA_AREA_SIZE))
-        memory.write(EBDA, bytes((1,)).ljust(KIB, b"\0"))
+        memory.write(EBDA, bytes((1,)).ljust(EBDA_USED, b"\0"))
         for number, port in enumerate(SERIAL_PORTS):
             memory.set_word(Bda.SERIAL_PORTS + 2 * number, port)
         memory.set_word(Bda.EBDA_SEGMENT, EBDA_SEGMENT)
@@ -127,6 +138,11 @@ class Bios(Device, span=1):
         self.video.power_on()
         self.keyboard.power_on()
         self.clock.power_on()
+        # A key that came before the 8259 was ready holds its line high: no edge would ever tell of it, nor of any later key.
+        for _ in range(LONGEST_QUEUE):
+            if not ports.read(0x64, 1) & OUTPUT_FULL:
+                break
+            self.keyboard.scan_code(ports.read(0x60, 1))
 
     def _boot_devices(self) -> Iterator[Bootable]:
         if self.program is not None:

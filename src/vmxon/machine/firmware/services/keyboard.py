@@ -81,9 +81,9 @@ class KeyboardServices:
         memory.set_byte(Bda.KEYBOARD_STATE, KeyboardState.make(keys_101=1))
 
     # INT 09h.
-    def scan_code(self, call: Call) -> None:
-        """IRQ 1 brought the code in AL."""
-        code, memory = call.al, self.memory
+    def scan_code(self, code: int) -> None:
+        """IRQ 1 brought a code of set 1."""
+        memory = self.memory
         state = KeyboardState(memory.byte(Bda.KEYBOARD_STATE))
         if code in (0xE0, 0xE1):
             memory.set_byte(Bda.KEYBOARD_STATE, state.replace(after_e0=code == 0xE0, after_e1=code == 0xE1))
