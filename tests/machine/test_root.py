@@ -173,7 +173,7 @@ def test_a_guest_may_run_at_the_address_that_is_pythons(launchable: RootProcesso
 @pytest.mark.parametrize(
     ("memory", "model", "line"),
     [
-        ("16M", "maxx", "no processor model 'maxx', expected first, nehalem, max"),
+        ("16M", "maxx", "no processor model 'maxx', expected first, nehalem, max, newest"),
         ("16X", "max", "'16X' is not a size, expected a number and K, M or G"),
         (5000, "max", "0x1388 bytes of memory, expected whole pages of 4096 bytes"),
         ("16K", "max", "0x4000 bytes of memory, expected 0xa000 to 0x8000000000"),
