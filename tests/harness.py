@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
+from vmxon.arch.cpuid import Model
 from vmxon.arch.models import MAX
 from vmxon.machine.modes import enter_flat_32, enter_long, enter_real
 from vmxon.machine.processor import Processor
@@ -24,8 +25,8 @@ def assemble(text: str, bits: int = 64) -> bytes:
 class Bench:
     """A processor in flat 16, 32 or 64-bit mode with code at CODE, data at DATA, a stack below STACK."""
 
-    def __init__(self, bits: int = 64) -> None:
-        self.processor = Processor(MAX, MEMORY)
+    def __init__(self, bits: int = 64, model: Model = MAX) -> None:
+        self.processor = Processor(model, MEMORY)
         self.engine, self.state = self.processor.engine, self.processor.state
         self.bits = bits
         self.enter(bits)

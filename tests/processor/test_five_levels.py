@@ -5,14 +5,11 @@ import struct
 import pytest
 
 from tests.harness import CODE, MEMORY, TABLES, Bench
-from tests.vmx.vmx_bench import SUCCEED, VALID, VmxBench
-from tests.vmx.witness import REVISION
+from tests.vmx.vmx_bench import VmxBench
 from vmxon.arch.exceptions import Vector
 from vmxon.arch.models import MAX, NEWEST
 from vmxon.debug.address_space import AddressSpace
 from vmxon.machine.processor import Processor
-from vmxon.machine.root import bare_processor
-from vmxon.vmx.fields import VmcsField
 
 LA57, PML5, DATA = 1 << 12, 0x60000, 0x20000
 WIDE = 0x12 << 48
@@ -23,10 +20,7 @@ class WideBench(VmxBench):
     """A processor with 57-bit addresses: 5-level paging, or with `levels` 4 the same tables without the top one."""
 
     def __init__(self, levels=5):
-        Bench.__init__(self, 64)
-        self.processor = Processor(NEWEST, MEMORY)
-        self.engine, self.state = self.processor.engine, self.processor.state
-        self.enter(64)
+        super().__init__(current=False, model=NEWEST)
         self.state.cr0 |= 1 << 16
         if levels == 5:
             self.engine.write_physical(PML5, struct.pack("<Q", TABLES | 7))
@@ -121,17 +115,3 @@ def test_models_without_it_do_not_have_the_bit():
     assert bench.processor.model is MAX
     assert not bench.state.cr4_allowed & LA57
     assert Processor(NEWEST, MEMORY).state.cr4_allowed & LA57
-
-
-@pytest.mark.parametrize(("model", "flags"), [(MAX, VALID), (NEWEST, SUCCEED)])
-def test_vmwrite_reaches_read_only_fields_of_the_newest_model_alone(model, flags):
-    root = bare_processor("4M", model.name)
-    root.write_cr(4, root.read_cr(4).value | 1 << 13)
-    root.wrmsr(0x3A, 5)
-    for region in (0x10_0000, 0x10_1000):
-        root.write(region, struct.pack("<I", REVISION))
-    root.vmxon(0x10_0000)
-    root.vmclear(0x10_1000)
-    root.vmptrld(0x10_1000)
-    assert root.vmwrite(VmcsField.EXIT_QUALIFICATION, 7).succeeded == (flags == SUCCEED)
-    assert root.vmread(VmcsField.EXIT_QUALIFICATION).value == (7 if flags == SUCCEED else 0)

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from tests.harness import CODE, Bench
 from tests.vmx.witness import LONG, MEMORY, REVISION, VMCS, changed, having
 from vmxon.arch.bits import Bits
+from vmxon.arch.cpuid import Model
+from vmxon.arch.models import MAX
 from vmxon.processor.state import HostRequest
 from vmxon.vmx.exit_reasons import ExitReason
 from vmxon.vmx.fields import VmcsField
@@ -24,8 +26,8 @@ SUCCEED, INVALID, VALID = 0x2, 0x3, 0x42
 class VmxBench(Bench):
     """Flat 64-bit (or 32-bit) code at CPL 0; `launch` runs guests whose exits land on a HLT at HOST."""
 
-    def __init__(self, bits: int = 64, *, current: bool = True) -> None:
-        super().__init__(bits)
+    def __init__(self, bits: int = 64, *, current: bool = True, model: Model = MAX) -> None:
+        super().__init__(bits, model)
         self.state.feature_control = 5
         self.state.cr0 |= 0x8000_0021 if bits == 64 else 0x21
         self.state.cr4 |= 1 << 13

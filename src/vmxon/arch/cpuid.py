@@ -67,6 +67,11 @@ class VmxModel:
     region_size: int = 4096
     io_information: bool = True
     writes_any_field: bool = False
+    """VMWRITE reaches the VM-exit information fields, too."""
+    any_error_code: bool = False
+    """Injected hardware exceptions may have an error code or none, whatever their vector."""
+    zero_length_injection: bool = False
+    """Injected software events may have an instruction length of 0."""
 
     def has(self, control: str) -> bool:
         """True where “vector.name” may be 1, as in `has("secondary.enable_ept")`."""

@@ -204,12 +204,12 @@ MAX = Model(
 NEWEST = replace(
     MAX,
     name="newest",
-    summary="the same with linear addresses of 57 bits, physical ones of 52, and VMWRITE to every field",
+    summary="the same with linear addresses of 57 bits, physical ones of 52, and fewer rules for VMWRITE and injection",
     brand="vmxon processor, 57-bit addresses",
     features=ALL_FEATURES | {Feature.LA57},
     physical_width=52,
     linear_width=57,
-    vmx=replace(MAX_VMX, writes_any_field=True),
+    vmx=replace(MAX_VMX, writes_any_field=True, any_error_code=True, zero_length_injection=True),
 )
 
 MODELS: dict[str, Model] = {model.name: model for model in (FIRST, NEHALEM, MAX, NEWEST)}

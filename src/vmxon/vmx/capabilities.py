@@ -68,6 +68,7 @@ def basic(vmx: VmxModel) -> VmxBasic:
         memory_type=MemoryType.WB,
         io_information=vmx.io_information,
         true_controls=vmx.true_controls,
+        any_error_code=vmx.any_error_code,
     )
 
 
@@ -79,6 +80,7 @@ def misc(vmx: VmxModel) -> VmxMisc:
         saves_lma="unrestricted_guest" in vmx.secondary,
         cr3_targets=vmx.cr3_targets,
         writes_any_field=vmx.writes_any_field,
+        zero_length_injection=vmx.zero_length_injection,
         **states,
     )
 
