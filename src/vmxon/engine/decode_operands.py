@@ -6,15 +6,18 @@ from vmxon.engine.code_bytes import take, take_signed, take_wide
 from vmxon.engine.encoding import BRANCH, LOCKABLE, MOD_IGNORED, MODRM, NO_HANDLER, STACK, Candidate
 from vmxon.engine.operand_classes import CLASS_BYTE, CLASS_NUMBER, SOURCE_OPCODE, SOURCE_REG, SOURCE_RM
 from vmxon.engine.places import DecodeTables
-from vmxon.isa.form import Immediate, SizeRule
+from vmxon.isa.form import Immediate, Map, SizeRule
 from vmxon.isa.record import Prefix, Record
 from vmxon.microcode import inline, load, microcode, u8, u16, u64
+from vmxon.processor.segmentation import canonical
 from vmxon.processor.state import CodeSize, Segment
 from vmxon.processor.state import ProcessorState as Cpu
 
 ZERO_REGISTER = 16 * 8
 STRAIGHT, ENDS_BLOCK = range(2)
 """What follows the instruction in its block: another one, or nothing."""
+SHORT_JUMP = 0x70
+"""The opcodes of conditional jumps by a byte, 70–7F; those of 0F 80–8F have the same low half."""
 RBX, RSP, RBP, RSI, RDI = 3, 4, 5, 6, 7
 
 
@@ -73,6 +76,11 @@ def fill_record(cpu: Cpu, candidate_address: u64, rip: u64, record_address: u64)
     if d.prefixes & Prefix.LOCK != 0 and (c.flags & LOCKABLE == 0 or kind == 0):
         record.handler = d.undefined
         return u64(ENDS_BLOCK)
+    if c.immediate == Immediate.RELATIVE_BYTE or c.immediate == Immediate.RELATIVE_Z:
+        if is_outside(cpu, record.displacement):
+            record.handler = d.outside
+            record.scale = u8(SHORT_JUMP | d.opcode & 15) if d.opcode_map == Map.TWO_BYTE else u8(d.opcode)
+            return u64(ENDS_BLOCK)
     number = u64(load(u16, d.slots + (u64(c.slots) + d.operand_code * 4 + address_kind(cpu, u64(c.flags), kind, record_address)) * 2))
     if number == NO_HANDLER:
         record.handler = d.undefined
@@ -81,6 +89,15 @@ def fill_record(cpu: Cpu, candidate_address: u64, rip: u64, record_address: u64)
     if c.flags & BRANCH != 0:
         return u64(ENDS_BLOCK)
     return u64(STRAIGHT)
+
+
+@inline
+def is_outside(cpu: Cpu, target: int) -> bool:
+    """No instruction can be at a branch target: it is beyond the code segment, whose limit is part of a block's key, or not canonical."""
+    outside = not canonical(cpu, target)
+    if cpu.code_size != CodeSize.BITS64:
+        outside = target > u64(cpu.segments[Segment.CS].limit)
+    return outside
 
 
 @inline

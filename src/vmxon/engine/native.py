@@ -160,7 +160,7 @@ class Engine:
             part[at : at + len(data)] = data
             setattr(decoder, name, start + at)
             at = (at + len(data) + 63) & ~63
-        decoder.undefined, decoder.too_long = self.library.handlers[:2]
+        decoder.undefined, decoder.too_long, decoder.outside = self.library.handlers[:3]
         self.state.decode_tables = start
         self._handlers_at = decoder.handlers - self.arena.base
         self._place_handlers()

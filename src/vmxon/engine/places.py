@@ -10,7 +10,7 @@ TABLE_ENTRIES = 1 << 16
 JUMP_ENTRIES = 4096
 """Entries of the jump cache: RIP, context, record, unused."""
 
-PSEUDO_HANDLERS = 3
+PSEUDO_HANDLERS = 4
 """Handlers that no encoding names: those of `engine.pseudo`, which stand first in the table of addresses."""
 
 
@@ -24,6 +24,7 @@ class DecodeTables(State):
     """Pointers to handlers by number."""
     undefined = scalar(u64)
     too_long = scalar(u64)
+    outside = scalar(u64)
 
     # The instruction being decoded.
     at = scalar(u64)
