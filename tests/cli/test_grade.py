@@ -117,3 +117,13 @@ def test_assembling(tmp_path: Path) -> None:
     assert "bogus" in process.stderr
     assert not (tmp_path / "other.elf").exists()
     assert vmxon_command("assemble", source, "-o", source).returncode == 2
+
+
+def test_a_failed_vm_entry_that_the_image_expects_is_no_failure(tmp_path: Path) -> None:
+    asm = Path(__file__).parents[2] / "examples/course/asm"
+    texts = [asm / "long_mode.s", asm / "vmx_operation.s", asm / "07_guest_fields.s"]
+    assert vmxon_command("assemble", *texts, "-o", tmp_path / "07.elf").returncode == 0
+    (tmp_path / "07.expected").write_bytes((asm / "expected/07_guest_fields.expected").read_bytes())
+    process = vmxon_command("grade", tmp_path, "--timeout", "10")
+    assert process.stdout.splitlines()[-1] == "1 of 1 passed"
+    assert process.returncode == 0

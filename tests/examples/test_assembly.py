@@ -1,11 +1,13 @@
 """The course in assembly: each step, assembled by the command and booted, prints what it should."""
 
+import re
 from pathlib import Path
 
 import pytest
 
 import vmxon
 from tests.examples.steps import COURSE
+from tests.examples.test_course import LONGEST
 from vmxon.cli.grading import Assignment, Verdict, grade
 from vmxon.cli.main import main
 
@@ -24,5 +26,13 @@ def test_a_step_prints_what_it_should(step: Path, tmp_path: Path, monkeypatch: p
 
 
 def test_each_step_is_one_of_the_course() -> None:
-    assert {step.stem for step in STEPS} <= {step.stem for step in COURSE.glob("*.py")}
+    assert {step.stem for step in STEPS} == {step.stem for step in COURSE.glob("[0-9][0-9]_*.py")}
     assert {step.stem for step in STEPS} == {path.stem for path in (FOLDER / "expected").glob("*.expected")}
+
+
+@pytest.mark.parametrize("step", STEPS, ids=lambda step: step.stem)
+def test_a_step_is_short_and_cites_the_manual(step: Path) -> None:
+    text = step.read_text(encoding="utf-8")
+    assert text.count("\n") < LONGEST
+    assert re.match(rf"# Step {int(step.name[:2])}\. ", text)
+    assert re.search(r"Vol\. 3[CD] (?:§|App\. )[A-Z]?\.?[\d.]+ “[^”]*”", " ".join(line.lstrip("# ") for line in text.splitlines()[:4]))

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from contextlib import suppress
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from vmxon.errors import ImageError
-from vmxon.machine.pc import Pc
 
+if TYPE_CHECKING:
+    from vmxon.machine.pc import Pc
+
+HEADING = "vmxon: VM entry failed at RIP"
+"""How an explanation begins; the guest goes on behind it."""
 EXPLAINED = 10
 """Entries explained in one run; a guest that retries for ever must not fill the terminal."""
 
@@ -40,7 +44,7 @@ def explain_failures(pc: Pc, kernel: Path | None, stream: TextIO) -> None:
             pointer=state.vmcs_pointer,
             read_quad=lambda address: int.from_bytes(pc.processor.engine.read_physical(address, 8), "little"),
         )
-        stream.write(f"\nvmxon: VM entry failed at RIP {state.rip:#x}\n")
+        stream.write(f"\n{HEADING} {state.rip:#x}\n")
         explain_entry(record, resolver).document().write(stream)
         stream.flush()
 

@@ -13,6 +13,7 @@ from itertools import zip_longest
 from pathlib import Path
 from tempfile import TemporaryFile
 
+from vmxon.cli.entry_failures import HEADING
 from vmxon.errors import ExitStatus
 
 OUTPUT_LIMIT = 1 << 16
@@ -79,7 +80,7 @@ def grade(assignment: Assignment, timeout: float) -> Grade:
 
 
 def _run(image: Path, timeout: float) -> tuple[str, str, int]:
-    """Output on port 0xE9, vmxon's own last line if it had to say one, exit status."""
+    """Output on port 0xE9, vmxon's own last line if it ended the run, exit status; explanations of VM entries end nothing."""
     words = [sys.executable, "-m", "vmxon", "boot", "--kernel", str(image), "--console", "e9", "--timeout", str(timeout)]
     with (
         TemporaryFile() as errors,
@@ -97,7 +98,8 @@ def _run(image: Path, timeout: float) -> tuple[str, str, int]:
             alarm.cancel()
             child.kill()
         errors.seek(0)
-        lines = [line for line in errors.read().decode(errors="replace").splitlines() if line.startswith(NOTICE)]
+        said = errors.read().decode(errors="replace").splitlines()
+        lines = [line for line in said if line.startswith(NOTICE) and not line.startswith(HEADING)]
     return output.decode(errors="replace"), lines[-1].removeprefix(NOTICE) if lines else "", status
 
 

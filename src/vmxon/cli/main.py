@@ -31,6 +31,7 @@ SUBCOMMANDS = {
     "check": Subcommand("vmxon.cli.check", "Say which entry rules a VMCS dump breaks."),
     "diff": Subcommand("vmxon.cli.diff", "Compare two VMCS dumps by meaning."),
     "rules": Subcommand("vmxon.cli.rules", "List and show the rules of VM entry."),
+    "course": Subcommand("vmxon.cli.course", "List, show and run the steps of the course."),
     "assemble": Subcommand("vmxon.cli.assemble", "Assemble files into a kernel for boot."),
     "grade": Subcommand("vmxon.cli.grade", "Run a folder of images against expected outputs."),
     "version": Subcommand("vmxon.cli.version", "Print the versions of vmxon and of what it stands on."),
