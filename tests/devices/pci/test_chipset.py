@@ -107,3 +107,32 @@ def test_power_management_is_where_the_base_says(m: Machine, base: int, enabled:
 def test_power_management_says_that_smi_is_set_up(m: Machine) -> None:
     assert m.read(1, 0x58, function=3) & 1 << 25
     assert m.read(1, 0x3D, 1, 3) == 1
+
+
+@pytest.mark.parametrize(
+    ("function", "register", "size", "reset", "ones"),
+    [
+        (0, 0x04, 2, 0x0007, 0x0107),
+        (0, 0x06, 2, 0x0200, 0x0200),
+        (0, 0x4C, 1, 0x4D, 0x7F),
+        (0, 0x4E, 2, 0x0003, 0x01FF),
+        (0, 0x69, 1, 0x02, 0xFE),
+        (0, 0x70, 1, 0x80, 0xEF),
+        (0, 0x76, 2, 0x0C0C, 0x8F8F),
+        (0, 0x78, 1, 0x02, 0xFF),
+        (0, 0x82, 1, 0x00, 0x0F),
+        (0, 0xA0, 1, 0x08, 0x1F),
+        (0, 0xA8, 1, 0x0F, 0xFF),
+        (3, 0x06, 2, 0x0280, 0x0280),
+        (3, 0x40, 4, 0x0000_0001, 0x0000_FFC1),
+        (3, 0x80, 1, 0x00, 0x01),
+        (3, 0x90, 4, 0x0000_0001, 0x0000_FFF1),
+        (3, 0xD2, 1, 0x00, 0x0F),
+    ],
+)
+def test_registers_after_reset_and_what_can_be_written(
+    m: Machine, function: int, register: int, size: int, reset: int, ones: int
+) -> None:
+    assert m.read(1, register, size, function) == reset
+    m.write(1, register, (1 << 8 * size) - 1, size, function)
+    assert m.read(1, register, size, function) == ones

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from vmxon.devices.bus import Bus
 from vmxon.devices.ide.bus_master import BusMaster
-from vmxon.devices.pci import BaseAddress, Identity, PciFunction, Space
-from vmxon.devices.pci.function import QEMU_MACHINE, QEMU_VENDOR
+from vmxon.devices.pci import BaseAddress, PciFunction, Space
+from vmxon.devices.pci.function import chip
 
 TIMING = 0x40
 PORTS = 16
@@ -23,6 +23,6 @@ class IdeFunction(PciFunction):
         registers = Bus("bus master", PORTS)
         for base, master in zip((0, SECONDARY), masters, strict=True):
             registers.attach(base, master)
-        identity = Identity(0x8086, 0x7010, 0x01_01_80, subsystem_vendor=QEMU_VENDOR, subsystem=QEMU_MACHINE)
+        identity = chip(0x7010, 0x01_01_80, status=0x0280)
         super().__init__(identity, (BaseAddress(4, Space.IO, PORTS, registers),))
         self.allow(TIMING, 0xFFFF_FFFF, 4)

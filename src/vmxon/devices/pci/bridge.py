@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from vmxon.devices.pci.function import QEMU_MACHINE, QEMU_VENDOR, Identity, PciFunction
+from vmxon.devices.pci.function import PciFunction, chip
 
 ATTRIBUTES, ATTRIBUTES_END = 0x59, 0x60
 READ_FROM_RAM, WRITE_TO_RAM = 1, 2
@@ -29,7 +29,7 @@ class HostBridge(PciFunction):
     """82441FX: the attribute maps decide for `memory`; bits of SMRAM are kept, for there is no system management mode."""
 
     def __init__(self, memory: ShadowMemory | None = None) -> None:
-        super().__init__(Identity(0x8086, 0x1237, 0x06_00_00, revision=2, subsystem_vendor=QEMU_VENDOR, subsystem=QEMU_MACHINE))
+        super().__init__(chip(0x1237, 0x06_00_00, revision=2))
         self.memory = memory
         self.allow(ATTRIBUTES, 0x30, 1)
         for offset in range(ATTRIBUTES + 1, ATTRIBUTES_END):

@@ -20,6 +20,7 @@ FIRST_BASE_ADDRESS, SUBSYSTEM, INTERRUPT_LINE, INTERRUPT_PIN = 0x10, 0x2C, 0x3C,
 MULTIFUNCTION = 0x80
 IO_INDICATOR = 1
 BASE_ADDRESSES = 6
+INTEL = 0x8086
 QEMU_VENDOR, QEMU_MACHINE = 0x1AF4, 0x1100
 """The subsystem of QEMU's chip set; at it SeaBIOS knows that it may ask the firmware configuration device."""
 
@@ -30,11 +31,10 @@ class Command(Word, width=16):
     io_space = flag(0, "answers at its I/O addresses")
     memory_space = flag(1, "answers at its memory addresses")
     bus_master = flag(2, "may read and write memory by itself")
-    special_cycles = flag(3, "kept, without effect")
-    interrupts_off = flag(10, "holds its interrupt pin down")
+    system_error = flag(8, "kept, without effect")
 
 
-COMMAND_BITS = Command.io_space.mask | Command.memory_space.mask | Command.bus_master.mask
+COMMAND_BITS = Command.io_space.mask | Command.memory_space.mask | Command.bus_master.mask | Command.system_error.mask
 
 
 class Space(Enum):
@@ -53,9 +53,16 @@ class Identity:
     class_code: int
     """24 bits: base class, subclass, programming interface."""
     revision: int = 0
+    status: int = 0
+    """Capabilities in the status register: how fast it answers."""
     multifunction: bool = False
     subsystem_vendor: int = 0
     subsystem: int = 0
+
+
+def chip(device: int, class_code: int, *, revision: int = 0, status: int = 0, multifunction: bool = False) -> Identity:
+    """A part of Intel's chip set, with the subsystem that QEMU gives it."""
+    return Identity(INTEL, device, class_code, revision, status, multifunction, QEMU_VENDOR, QEMU_MACHINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +99,7 @@ class PciFunction(Saved, saves=("registers",)):
         self.interrupt: Signal | None = None
         self._writable = bytearray(SIZE)
         self.preset(VENDOR, identity.vendor | identity.device << 16, 4)
+        self.preset(STATUS, identity.status, 2)
         self.preset(REVISION, identity.revision | identity.class_code << 8, 4)
         self.preset(HEADER_TYPE, MULTIFUNCTION * identity.multifunction, 1)
         self.preset(SUBSYSTEM, identity.subsystem_vendor | identity.subsystem << 16, 4)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from vmxon.devices.bus import Bus
-from vmxon.devices.pci.function import QEMU_MACHINE, QEMU_VENDOR, Identity, Mapping, PciFunction, Space
+from vmxon.devices.pci.function import Mapping, PciFunction, Space, chip
 from vmxon.devices.power import PowerManagement
 
 BASE, ENABLE = 0x40, 0x80
@@ -24,7 +24,7 @@ class PowerFunction(PciFunction):
     """82371AB function 3. `SMI_ON_COMMAND` is set from the start, by which SeaBIOS knows that system management mode is not for it."""
 
     def __init__(self, power: PowerManagement) -> None:
-        super().__init__(Identity(0x8086, 0x7113, 0x06_80_00, revision=3, subsystem_vendor=QEMU_VENDOR, subsystem=QEMU_MACHINE), pin=1)
+        super().__init__(chip(0x7113, 0x06_80_00, revision=3, status=0x0280), pin=1)
         self.window = Bus("power management", WINDOW_SIZE)
         self.window.attach(0, power)
         for offset, size, value, mask in (
