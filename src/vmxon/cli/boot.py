@@ -41,6 +41,7 @@ def start(options: BootOptions) -> int:
     from vmxon.machine.loader.information import ROOT_POINTER
     from vmxon.machine.loader.linux import LinuxEntry
     from vmxon.machine.pc import Limits, Pc
+    from vmxon.machine.rom_files import read_rom, video_rom_beside
 
     machine, program = options.machine, options.program
     model, drives = find_model(machine.model), open_drives(machine.drives)
@@ -49,8 +50,9 @@ def start(options: BootOptions) -> int:
         modules = [(module.path, module.command_line) for module in program.modules]
         image = load_files(program.kernel, machine.memory, program.append, modules, ROOT_POINTER, LinuxEntry(machine.entry))
     firmware: Firmware | bytes = Firmware.OWN if image is None else Firmware.NONE
+    video_rom = b""
     if options.bios is not None:
-        firmware = options.bios.read_bytes()
+        firmware, video_rom = read_rom(options.bios), video_rom_beside(options.bios)
     show_build_progress(sys.stderr)
     console = GuestConsole(machine)
     configuration = PcConfiguration(
@@ -60,6 +62,7 @@ def start(options: BootOptions) -> int:
         kernel=image,
         tlb=machine.tlb,
         firmware=firmware,
+        video_rom=video_rom,
         no_reboot=options.no_reboot,
     )
     pc = Pc(configuration, serial=(console.serial,), debug_console=console.debug_console)
@@ -123,6 +126,8 @@ def command(
         raise click.UsageError("boot needs an IMAGE, --kernel, --drive, --cdrom or --bios")
     if cdrom is not None:
         machine = replace(machine, drives=with_cdrom(machine.drives, cdrom))
+    if kernel is not None and bios is not None:
+        raise click.UsageError("--bios starts what is on a disk or a CD; leave out --kernel or --bios")
     if kernel is None and (modules or append):
         raise click.UsageError("--initrd and --append need a --kernel")
     program = None if kernel is None else find_program(kernel, append, modules)

@@ -156,9 +156,10 @@ def without_defaults(draft: Draft, _: str) -> None:
 def vga(draft: Draft, text: str) -> None:
     """-vga."""
     if text in {"?", "help"}:
-        raise Listing("std    text mode of a VGA\nnone   the same\n")
+        raise Listing("std    text mode of a VGA\nnone   the same, without a VGA BIOS for the ROM of -bios\n")
     if text not in {"std", "none"}:
         draft.note(f"-vga {text}: the card is a VGA in text mode")
+    draft.vga = text != "none"
 
 
 def no_network(draft: Draft, text: str) -> None:

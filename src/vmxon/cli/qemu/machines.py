@@ -14,6 +14,7 @@ from vmxon.machine.configuration import DRIVE_SLOTS, EPOCH, BootDevice, DebugExi
 from vmxon.machine.loader import BootImage, load_files
 from vmxon.machine.loader.boot_files import BootFiles
 from vmxon.machine.loader.information import ROOT_POINTER
+from vmxon.machine.rom_files import read_rom, video_rom_beside
 
 Drives = tuple[AtaDrive | CdromDrive | None, ...]
 
@@ -22,14 +23,17 @@ def configuration(draft: Draft) -> PcConfiguration:
     """What the draft describes; files are opened."""
     image = kernel(draft) if draft.bios is None else None
     firmware: Firmware | bytes = Firmware.OWN if image is None else Firmware.NONE
+    video_rom = b""
     if draft.bios is not None:
-        firmware = image_file(draft.bios, "ROM").read_bytes()
+        path = image_file(draft.bios, "ROM")
+        firmware, video_rom = read_rom(path), video_rom_beside(path) if draft.vga else b""
     return PcConfiguration(
         model=find_processor(draft.processor, draft),
         memory_size=draft.memory,
         drives=drives(draft),
         kernel=image,
         firmware=firmware,
+        video_rom=video_rom,
         boot_files=None if draft.bios is None else boot_files(draft),
         graphics=not draft.nographic,
         boot_order=tuple(BootDevice(letter) for letter in draft.boot_order),

@@ -49,6 +49,8 @@ class Draft:
     """Back ends of -chardev by id, in the words of -serial."""
     display: str | None = None
     nographic: bool = False
+    vga: bool = True
+    """The ROM of -bios finds a VGA BIOS, where one is beside it."""
     defaults: bool = True
     debug_exit: tuple[int, int] | None = None
     test_device: bool = False

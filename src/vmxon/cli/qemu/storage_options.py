@@ -116,7 +116,7 @@ SECTION = Section(
         ),
         Option("snapshot", "", "throw away all writes to disks at the end", snapshot),
         Option("boot", "[order=]cd", "c first disk, d CD-ROM, in this order", boot),
-        Option("bios", "FILE", "a ROM in place of our firmware", _text("bios")),
+        Option("bios", "FILE", "a ROM in place of our firmware, with the VGA BIOS that lies beside it (vgabios-stdvga.bin)", _text("bios")),
         Option("L", "DIRECTORY", "accepted: our firmware is part of the program", lambda draft, text: None),
         Option("fda", "FILE", "refused: there is no floppy drive", no_floppy, ("fdb",)),
     ),
