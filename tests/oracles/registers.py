@@ -67,6 +67,11 @@ class Registers:
             self.lines.append(f"mov eax, [{address:#x}]\ncall print")
             self.reads.append(f"{address:#x} {self._last}")
 
+    def bits(self, port: int, mask: int) -> None:
+        """Read some bits of a port."""
+        self.lines.append(f"xor eax, eax\nmov dx, {port:#x}\nin al, dx\nand al, {mask:#x}\ncall print")
+        self.reads.append(f"port {port:#x} & {mask:#x} {self._last}")
+
     def until(self, port: int, mask: int) -> None:
         """Wait until one of these bits of a port is 1."""
         name = f"until_{len(self.lines)}"

@@ -1,4 +1,4 @@
-"""The registers of interrupt controllers and serial port show the same on QEMU and here, step by step.
+"""The registers of interrupt controllers, serial port, keyboard and mouse show the same on QEMU and here, step by step.
 
 Left out is where QEMU does not do what the data sheets say: reserved bits that read back, a request of the 8259 that outlives its
 wire, polarity of edges at the I/O APIC, an illegal vector sent by the local APIC, changes of modem inputs in loopback.
@@ -205,8 +205,60 @@ def serial(r: Registers) -> None:
         r.inp(SERIAL + 6)
 
 
+def answer(r: Registers, count: int) -> None:
+    """Read bytes of the keyboard controller as they come; then there is none left."""
+    for _ in range(count):
+        r.until(0x64, 1)
+        r.inp(0x60)
+    r.bits(0x64, 1)
+
+
+def keyboard(r: Registers) -> None:
+    """The controller's own commands, then the keyboard's, without translation."""
+    r.out(0x64, 0xAA)
+    answer(r, 1)
+    for command in (0xAB, 0xA9):
+        r.out(0x64, command)
+        answer(r, 1)
+    r.out(0x64, 0x60)
+    r.out(0x60, 0x04)
+    r.out(0x64, 0x20)
+    answer(r, 1)
+    for command in ((0xEE, 1), (0xF2, 3), (0xED, 1), (0x07, 1), (0xF0, 1), (0x01, 1), (0xF0, 1), (0x00, 2), (0xF0, 1), (0x02, 1)):
+        r.out(0x60, command[0])
+        answer(r, command[1])
+    for command in ((0xF3, 1), (0x20, 1), (0xF5, 1), (0xF4, 1), (0xF6, 1), (0xFF, 2)):
+        r.out(0x60, command[0])
+        answer(r, command[1])
+    for command in (0xAD, 0xAE, 0xA7, 0xA8):
+        r.out(0x64, command, 0x20)
+        answer(r, 1)
+
+
+def mouse(r: Registers) -> None:
+    """Commands of the mouse, and its status after each."""
+    r.out(0x64, 0xA8, 0x60)
+    r.out(0x60, 0x00)
+    first = ((0xFF, 3), (0xF2, 2), (0xE8, 1), (3, 1), (0xF3, 1), (200, 1))
+    for command in (*first, (0xE7, 1), (0xF4, 1), (0xF5, 1), (0xEB, 4), (0xF0, 1), (0xEA, 1)):
+        r.out(0x64, 0xD4)
+        r.out(0x60, command[0])
+        answer(r, command[1])
+        if command[0] not in (0xE8, 0xF3):
+            r.out(0x64, 0xD4)
+            r.out(0x60, 0xE9)
+            answer(r, 4)
+    for command in ((0xEE, 1), (0x33, 1), (0xEC, 1), (0xE6, 1), (0xF6, 1)):
+        r.out(0x64, 0xD4)
+        r.out(0x60, command[0])
+        answer(r, command[1])
+
+
+PROGRAMS = (edges, priorities, levels, io_apic, local_apic, serial, keyboard, mouse)
+
+
 @pytest.mark.qemu
-@pytest.mark.parametrize("program", [edges, priorities, levels, io_apic, local_apic, serial], ids=lambda program: program.__name__)
+@pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.__name__)
 def test_registers_show_the_same(program: Callable[[Registers], None]) -> None:
     if shutil.which("qemu-system-x86_64") is None:
         report_missing("no qemu-system-x86_64 (package qemu-system-x86)")
