@@ -70,6 +70,22 @@ def test_an_instruction_loads_its_group(fresh: Library) -> None:
     assert (first.state.x87_significand[7], fresh.groups) == (1 << 63, {"vector", "x87"})
 
 
+def test_a_group_that_could_not_be_built_is_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    code = Library(library().image)
+    processor = machine(code, "mov eax, 7\nmovd xmm3, eax\nmovd ebx, xmm3")
+
+    def interrupted(*_: object) -> bytes:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("vmxon.engine.native.obtain_group", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            processor.run(3)
+        assert processor.instructions == 1
+    processor.run(2)
+    assert (processor.state.gpr[3], processor.instructions) == (7, 3)
+
+
 def test_a_group_of_other_sources_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VMXON_CACHE", str(tmp_path))
     image = replace(library().image, facts={**library().image.facts, "fingerprint": "older"})

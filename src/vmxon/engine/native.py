@@ -59,9 +59,9 @@ class Library:
         name = cast(list[str], self.image.facts["group_of"])[instruction]
         if name in self.groups:
             return
-        self.groups.add(name)
         self.jit.add_object_file(llvm.ObjectFileRef.from_data(obtain_group(self.image, name)))
         self.jit.finalize_object()
+        self.groups.add(name)
         members = cast(dict[str, list[int]], self.image.facts["groups"])[name]
         for number, address in zip(members, self._addresses(f"group_{name}", len(members)), strict=True):
             self.handlers[PSEUDO_HANDLERS + number] = address
