@@ -28,6 +28,8 @@ DESCRIPTOR_TABLES, RDTSCP, WBINVD, RDRAND, INVPCID, UNRESTRICTED, EPT, VPID = (
     1 << 1,
     1 << 5,
 )
+RDSEED = 1 << 16
+OSXSAVE = "mov rax, cr4\nor eax, 0x40000\nmov cr4, rax\n"
 BITMAPS = {F.IO_BITMAP_A_ADDRESS: "mov edx, offset bitmaps", F.IO_BITMAP_B_ADDRESS: "mov edx, offset bitmaps + 0x1000"}
 MSR_BITMAP = {F.MSR_BITMAP_ADDRESS: "mov edx, offset bitmaps + 0x2000"}
 
@@ -108,6 +110,10 @@ def _simple_controls(p: VmxProgram) -> None:
         "xor eax, eax\ninvpcid rax, [scratch + rbx]\ninvpcid r9, [r10 + 8]\nvmcall",
         controls={PRIMARY: INVLPG, SECONDARY: INVPCID},
     )
+    p.guest("rdrand exits", "rdrand eax\nrdrand r9w\nrdrand r12\nvmcall", controls={SECONDARY: RDRAND})
+    p.guest("rdseed exits", "rdseed ebx\nrdseed si\nrdseed r15\nvmcall", controls={SECONDARY: RDSEED})
+    p.guest("xsetbv", f"{OSXSAVE}xor ecx, ecx\nxor edx, edx\nmov eax, 3\nxsetbv\nvmcall")
+    p.guest("xsaves and xrstors disabled", OSXSAVE + guarded("xsaves [scratch]") + guarded("xrstors [scratch]") + "vmcall")
     p.guest("in a user program: #GP before the exit", "vmcall", controls={PRIMARY: HLT})
 
 
