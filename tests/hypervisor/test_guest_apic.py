@@ -5,11 +5,9 @@ from __future__ import annotations
 import pytest
 
 from tests.hypervisor.guests import HANDLER, MIB, TABLES, image_of
-from vmxon.arch.features import Feature
 from vmxon.errors import GuestStopped
 from vmxon.hypervisor.hypervisor import Guest, Hypervisor
 from vmxon.hypervisor.memory.virtual_memory import PagingMode
-from vmxon.hypervisor.policy.cpuid import HIDDEN
 
 MASK_8259 = "mov al, 0xFF \n out 0x21, al \n"
 
@@ -155,11 +153,6 @@ def test_cr8_is_the_task_priority(paging: PagingMode) -> None:
         """,
         paging,
     )
-
-
-def test_cpuid_shows_the_apic_and_hides_its_successor() -> None:
-    assert Feature.APIC not in HIDDEN
-    assert {Feature.X2APIC, Feature.TSC_DEADLINE, Feature.VMX} <= set(HIDDEN)
 
 
 def test_a_guest_with_interrupts_masked_everywhere_does_not_wait_for_ever() -> None:

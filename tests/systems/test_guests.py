@@ -70,3 +70,17 @@ def test_a_shell_takes_commands_and_turns_the_guest_off(debian: Debian, tmp_path
     assert [line for line in log.splitlines() if COMPLAINTS.search(line)] == []
     assert bool(re.search("IO-APIC +4-edge +ttyS0", log)) is (append == "cryptomgr.notests")
     assert ("EPT VIOLATION" in log, "INVLPG" in log) == (paging == "ept", paging == "shadow")
+
+
+@pytest.mark.linux
+@pytest.mark.slow
+@pytest.mark.parametrize(("entry", "paging"), [(16, "ept"), (64, "ept"), (64, "shadow")])
+def test_the_other_entries_of_the_image(debian: Debian, tmp_path: Path, entry: int, paging: str) -> None:
+    """In real mode through the firmware, for which the guest has to be unrestricted, and in 64-bit mode."""
+    initrd = tmp_path / "initrd"
+    initrd.write_bytes(busybox_root(debian.busybox.read_bytes(), "poweroff -f"))
+    options = ["--kernel", debian.kernel, "--initrd", initrd, "--append", "console=ttyS0 cryptomgr.notests", "--timeout", 280]
+    console = Console(["--paging", paging, "--entry", entry, *options])
+    said, errors = console.process.communicate(timeout=290)
+    assert (console.process.returncode, errors) == (0, b""), said[-2000:]
+    assert b"reboot: Power down" in said

@@ -14,6 +14,7 @@ from vmxon.hypervisor.memory.guest_walk import PageFault, Paging, translate
 from vmxon.hypervisor.operation.guest_time import GuestTime
 from vmxon.hypervisor.operation.registers import GuestRegisters, Register
 from vmxon.hypervisor.operation.vmcs import Bitmaps
+from vmxon.hypervisor.policy.ports import open_ports
 from vmxon.machine.board import Board, Sinks
 from vmxon.machine.configuration import PcConfiguration
 from vmxon.machine.firmware import Bios, BiosMemory
@@ -29,8 +30,6 @@ KEPT = {1: ~0xFF, 2: ~0xFFFF, 4: 0}
 """Bits of RAX that IN leaves alone; a 32-bit result clears the upper half."""
 EVERY_LINE, MASKED, TIMER = 0xFF, 1 << 16, 0
 """The 8259's mask, the mask bit of an entry of either APIC, and the timer's among the local vectors."""
-HARMLESS = (0x80,)
-"""Ports that the guest reaches without an exit: nothing is behind them but a delay."""
 
 
 class GuestDevices:
@@ -71,8 +70,7 @@ class GuestDevices:
         self._program()
         self._bios: Bios | None = None
         self.clock = self.board.clock
-        for port in HARMLESS:
-            self._open(bitmaps, port)
+        open_ports(root, bitmaps)
 
     def firmware(self) -> Bios:
         """The firmware of a guest that starts from a disk or in real mode."""
@@ -80,12 +78,6 @@ class GuestDevices:
             self._bios = Bios(self.board, BiosMemory(self.memory.size, self.memory.read, self.memory.write))
             self._bios.connect(self.board.bus)
         return self._bios
-
-    def _open(self, bitmaps: Bitmaps, port: int) -> None:
-        page = bitmaps.io_a if port < 0x8000 else bitmaps.io_b
-        place = page + ((port & 0x7FFF) >> 3)
-        (byte,) = self.root.read(place, 1)
-        self.root.write(place, bytes((byte & ~(1 << (port & 7)),)))
 
     def _receive(self, message: Message) -> bool:
         return self.apic.device.receive(message)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from vmxon.arch.control import Cr0, Cr4, Efer
 from vmxon.arch.segments import AccessRights
 from vmxon.errors import ConfigurationError
-from vmxon.hypervisor.operation.vmcs import CR0_OWNED, CR4_OWNED
+from vmxon.hypervisor.policy.control_bits import CR0_OWNED, CR4_OWNED
 from vmxon.machine import modes
 from vmxon.machine.root import RootProcessor
 from vmxon.vmx.controls import Entry, SecondaryProcessorBased

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from vmxon.arch.bits import Word
-from vmxon.arch.control import Cr0, Cr4
+from vmxon.arch.control import Cr0
 from vmxon.arch.exceptions import Vector
 from vmxon.arch.msr_vmx import AllowedSettings
 from vmxon.arch.segments import AccessRights
 from vmxon.errors import ConfigurationError
 from vmxon.hypervisor.memory.page_manager import PAGE, PageManager
 from vmxon.hypervisor.operation.bring_up import new_region, require, value_of
+from vmxon.hypervisor.policy.control_bits import CR0_OWNED, CR4_OWNED, CR4_PASSED
 from vmxon.machine import modes
 from vmxon.machine.identity import CODE, DATA, GDT, IDT, STACK_TOP, TASK, TSS
 from vmxon.machine.root import PYTHON_RIP, RootProcessor
@@ -20,15 +21,10 @@ from vmxon.vmx.field_support import supported_fields
 from vmxon.vmx.fields import VmcsField as Field
 
 EFER = 0xC000_0080
-NO_LINK = (1 << 64) - 1
+NO_LINK = ALL = (1 << 64) - 1
 LIMIT = 0xFFFF_FFFF
 FLAT_CODE = modes.CODE | modes.BIG | modes.GRANULAR
 FLAT_DATA = modes.DATA | modes.BIG | modes.GRANULAR
-CR0_OWNED = Cr0.ne.mask
-"""Bits that VMX operation fixes and the guest shall believe to set: it sees its own in the shadow."""
-CR4_OWNED = Cr4.vmxe.mask
-CR4_REFUSED = CR4_OWNED | Cr4.pke.mask | Cr4.pks.mask | Cr4.la57.mask
-"""Bits that a guest cannot set: VMX, protection keys, whose registers VMX does not switch, and tables that nobody here walks."""
 SEGMENTS = {
     "CS": (0x08, LIMIT, FLAT_CODE),
     **dict.fromkeys(("SS", "DS", "ES", "FS", "GS"), (0x10, LIMIT, FLAT_DATA)),
@@ -52,7 +48,8 @@ CONTROLS: tuple[tuple[Field, int, int, type[Word], int], ...] = (
         PrimaryProcessorBased,
         PrimaryProcessorBased.make(
             **dict.fromkeys(("hlt_exiting", "cr8_load_exiting", "cr8_store_exiting", "use_tsc_offsetting"), 1),
-            **dict.fromkeys(("use_io_bitmaps", "use_msr_bitmaps", "activate_secondary"), 1),
+            **dict.fromkeys(("use_io_bitmaps", "use_msr_bitmaps", "rdpmc_exiting", "monitor_exiting", "mwait_exiting"), 1),
+            activate_secondary=1,
         ),
     ),
     (
@@ -83,6 +80,7 @@ SHADOW_NEEDS: dict[type[Word], int] = {
     PrimaryProcessorBased: PrimaryProcessorBased.make(
         **dict.fromkeys(("hlt_exiting", "invlpg_exiting", "cr3_load_exiting", "cr3_store_exiting"), 1),
         **dict.fromkeys(("cr8_load_exiting", "cr8_store_exiting", "use_tsc_offsetting", "use_io_bitmaps", "use_msr_bitmaps"), 1),
+        **dict.fromkeys(("rdpmc_exiting", "monitor_exiting", "mwait_exiting"), 1),
     ),
     SecondaryProcessorBased: 0,
     PrimaryExit: PrimaryExit.make(save_debug_controls=1, host_address_space_size=1),
@@ -190,7 +188,7 @@ def _write_other_controls(root: RootProcessor, bitmaps: Bitmaps, eptp: int, vpid
         *(Field.VM_ENTRY_MSR_LOAD_COUNT, 0),
         *(Field.VM_ENTRY_INTERRUPTION_INFORMATION, 0),
         *(Field.CR0_GUEST_HOST_MASK, CR0_OWNED),
-        *(Field.CR4_GUEST_HOST_MASK, CR4_REFUSED),
+        *(Field.CR4_GUEST_HOST_MASK, ALL & ~CR4_PASSED),
         *(Field.CR0_READ_SHADOW, Cr0.pe.mask | Cr0.et.mask),
         *(Field.CR4_READ_SHADOW, 0),
     )

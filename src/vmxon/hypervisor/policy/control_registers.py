@@ -6,7 +6,7 @@ from vmxon.arch.control import Cr0, Cr4, Efer
 from vmxon.hypervisor.exits import ControlRegisterWrite
 from vmxon.hypervisor.memory.guest_memory import GuestMemory
 from vmxon.hypervisor.operation.registers import GuestRegisters, Register
-from vmxon.hypervisor.operation.vmcs import CR0_OWNED, CR4_REFUSED
+from vmxon.hypervisor.policy.control_bits import CR0_OWNED, CR4_PASSED
 from vmxon.machine.root import RootProcessor
 from vmxon.vmx.controls import Entry
 from vmxon.vmx.fields import VmcsField as Field
@@ -69,8 +69,8 @@ class ControlRegisters:
         return True
 
     def _write_cr4(self, value: int) -> bool:
-        """CR4.VMXE, PKE, PKS and LA57 do not exist for a guest."""
-        return not value & CR4_REFUSED
+        """Only a bit that does not exist for a guest makes such a write exit."""
+        return not value & ~CR4_PASSED
 
     def _load_pdptes(self) -> None:
         """The four entries that PAE paging caches (Vol. 3A §4.4.1 “PDPTE Registers”)."""

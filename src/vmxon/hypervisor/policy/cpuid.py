@@ -1,8 +1,7 @@
-"""What CPUID tells the guest: the processor's own leaves without what the hypervisor keeps, and a leaf about us."""
+"""What CPUID tells the guest: of the processor's own leaves what two tables let through, and leaves about us."""
 
 from __future__ import annotations
 
-from vmxon.arch.cpuid import COUNTERS, STATE_COMPONENTS, TOPOLOGY
 from vmxon.arch.features import Feature
 from vmxon.machine.root import RootProcessor
 
@@ -15,15 +14,23 @@ SIGNATURE = (b"vmxo", b"nvmx", b"onvm")
 HYPERVISOR_PRESENT = 1 << 31
 """CPUID.1:ECX[31], always 0 on a processor, for hypervisors to say that they are there."""
 HAS_HYPERCALL = 1
-HIDDEN = (
-    *(Feature.VMX, Feature.MTRR, Feature.MCE, Feature.MCA, Feature.X2APIC, Feature.TSC_DEADLINE),
-    *(Feature.PKU, Feature.PKS, Feature.XSAVE),
-    *(Feature.SPEC_CTRL, Feature.STIBP, Feature.SSBD, Feature.MSRLIST, Feature.WRMSRNS),
-    *(Feature.WAITPKG, Feature.LA57),
+SHOWN = frozenset(
+    (
+        *(Feature.FPU, Feature.VME, Feature.DE, Feature.PSE, Feature.TSC, Feature.MSR, Feature.PAE, Feature.CX8, Feature.APIC),
+        *(Feature.SEP, Feature.PGE, Feature.CMOV, Feature.PAT, Feature.PSE36, Feature.CLFLUSH, Feature.MMX, Feature.FXSR),
+        *(Feature.SSE, Feature.SSE2, Feature.SS, Feature.SSE3, Feature.PCLMULQDQ, Feature.SSSE3, Feature.CX16, Feature.PCID),
+        *(Feature.SSE4_1, Feature.SSE4_2, Feature.MOVBE, Feature.POPCNT, Feature.AES, Feature.RDRAND),
+        *(Feature.FSGSBASE, Feature.BMI1, Feature.SMEP, Feature.BMI2, Feature.ERMS, Feature.INVPCID, Feature.RDSEED, Feature.ADX),
+        *(Feature.SMAP, Feature.CLFLUSHOPT, Feature.CLWB, Feature.SHA, Feature.UMIP, Feature.RDPID),
+        *(Feature.LAHF, Feature.LZCNT, Feature.PREFETCHW, Feature.SYSCALL, Feature.NX, Feature.PDPE1GB, Feature.RDTSCP, Feature.LM),
+        Feature.INVARIANT_TSC,
+    )
 )
-"""VMX, and what has registers or MSRs that no guest is given."""
-EMPTY = (TOPOLOGY, COUNTERS, STATE_COMPONENTS)
-"""Leaves about what a guest has not."""
+"""What a guest may have where the processor has it; a feature that is not here, such as VMX, does not exist for guests."""
+LEAVES = frozenset((0, 1, 2, 4, 7, *range(0x8000_0000, 0x8000_0009)))
+"""Leaves with an answer; all others read 0."""
+WORDS = frozenset((feature.leaf, feature.subleaf, feature.register) for feature in Feature)
+"""Registers that hold features: what is not shown there is 0."""
 WITHOUT_SUBLEAVES = frozenset({0, 1, 2, 3, 5, 6})
 
 
@@ -31,7 +38,7 @@ class CpuidPolicy:
     """Answers are taken from the processor once and remembered."""
 
     def __init__(self, root: RootProcessor, kilohertz: int, hidden: tuple[Feature, ...] = ()) -> None:
-        self.root, self.kilohertz, self.hidden = root, kilohertz, HIDDEN + hidden
+        self.root, self.kilohertz, self.shown = root, kilohertz, SHOWN - frozenset(hidden)
         self._known: dict[tuple[int, int], Leaf] = {}
 
     def answer(self, leaf: int, subleaf: int) -> Leaf:
@@ -50,15 +57,17 @@ class CpuidPolicy:
             return HAS_HYPERCALL, 0, 0, 0
         if leaf == FREQUENCIES:
             return self.kilohertz, 0, 0, 0
-        if leaf in EMPTY:
-            return 0, 0, 0, 0
-        if HYPERVISOR < leaf < HYPERVISOR + 0x1000_0000:
+        if leaf not in LEAVES:
             return 0, 0, 0, 0
         values = list(self.root.cpuid(leaf, subleaf))
-        for feature in self.hidden:
-            if (feature.leaf, feature.subleaf) == (leaf, subleaf):
-                values[feature.register] &= ~feature.mask
+        for register in range(4):
+            if (leaf, subleaf, register) in WORDS:
+                values[register] &= self._mask(leaf, subleaf, register)
         if leaf == 1:
             values[Feature.VMX.register] |= HYPERVISOR_PRESENT
         eax, ebx, ecx, edx = values
         return eax, ebx, ecx, edx
+
+    def _mask(self, leaf: int, subleaf: int, register: int) -> int:
+        place = leaf, subleaf, register
+        return sum(feature.mask for feature in self.shown if (feature.leaf, feature.subleaf, feature.register) == place)

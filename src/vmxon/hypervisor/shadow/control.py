@@ -16,6 +16,7 @@ from vmxon.errors import ConfigurationError
 from vmxon.hypervisor.exits import ControlRegisterWrite, RawExit, decode_exit
 from vmxon.hypervisor.exits.injection import Injector
 from vmxon.hypervisor.operation.registers import GuestRegisters, Register
+from vmxon.hypervisor.policy.control_bits import CR4_PASSED
 from vmxon.hypervisor.shadow.guest_tables import GuestControl, GuestTables
 from vmxon.machine import modes
 from vmxon.machine.root import RootProcessor
@@ -30,7 +31,7 @@ CR0_FORCED = Cr0.pe.mask | Cr0.pg.mask | Cr0.wp.mask | Cr0.ne.mask | Cr0.et.mask
 CR4_FORCED = Cr4.vmxe.mask | Cr4.pae.mask
 CR4_WITH_PAGING = Cr4.smep.mask | Cr4.smap.mask | Cr4.pge.mask
 """Bits that mean nothing to a guest without paging."""
-CR4_REFUSED = Cr4.vmxe.mask | Cr4.pcide.mask | Cr4.pke.mask | Cr4.pks.mask | Cr4.la57.mask
+CR4_SHADOWED = CR4_PASSED & ~Cr4.pcide.mask
 ALL = (1 << 64) - 1
 LMSW_BITS = 0xF
 IA32E = Entry.ia32e_mode_guest.mask
@@ -61,7 +62,7 @@ class ShadowControl:
         self.registers, self.pat = FIRST, modes.PAT_RESET
         self.efer_msr = HeldMsr(lambda: self.registers.efer, self._write_efer)
         self.pat_msr = HeldMsr(lambda: self.pat, self._write_pat)
-        self._cr4_allowed, self._efer_allowed = cr4_bits(model) & ~CR4_REFUSED, efer_bits(model)
+        self._cr4_allowed, self._efer_allowed = cr4_bits(model) & CR4_SHADOWED, efer_bits(model)
         self._loads_efer = model.vmx is not None and "load_efer" in model.vmx.entry
         self.reset()
 
