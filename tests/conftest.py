@@ -3,9 +3,13 @@
 import shutil
 
 import pytest
+from hypothesis import settings
 
 from tests.missing import report_missing
 from vmxon.engine.build import obtain
+
+settings.register_profile("untimed", deadline=None)  # a busy host makes no test fail
+settings.load_profile("untimed")
 
 COMMAND_OF_MARKER = {"bochs": "bochs", "gdb": "gdb", "qemu": "qemu-system-x86_64"}
 
