@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import socket
 import subprocess
+import threading
 
 import pytest
 
-from tests.debug.machines import HIGH_LOOP, LONG, PROTECTED, REAL, three_modes
+from tests.debug.machines import HIGH_LOOP, LONG, PROTECTED, REAL, machine, three_modes
 from vmxon.debug.debugger import Debugger
+from vmxon.debug.gdb.packets import packet
 from vmxon.debug.gdb.server import GdbServer
 from vmxon.errors import ConfigurationError
 from vmxon.machine.pc import End, Pc
@@ -95,3 +97,29 @@ def test_a_port_that_is_taken_is_one_clear_line() -> None:
     assert str(refused.value) == f"gdb cannot be served at 127.0.0.1:{server.port}: address already in use; choose another port"
     with pytest.raises(ConfigurationError, match="gdb cannot be served at port 70000, expected a number up to 65535"):
         GdbServer(debugger, str, port=70000)
+
+
+def test_control_c_stops_a_machine_that_runs() -> None:
+    pc = machine("1: jmp 1b")
+    pc.paused = pc.interactive = True
+    said = []
+
+    def person(port: int) -> None:
+        with socket.create_connection(("127.0.0.1", port)) as peer:
+            peer.sendall(packet(b"QStartNoAckMode") + b"+" + packet(b"vCont;c"))
+            received = peer.recv(4096)
+            while received.count(b"#") < 1:
+                received += peer.recv(4096)
+            peer.sendall(b"\x03")
+            while received.count(b"#") < 2:
+                received += peer.recv(4096)
+            peer.sendall(packet(b"k"))
+            said.append(received)
+
+    with GdbServer(Debugger(pc), str, port=0) as server:
+        thread = threading.Thread(target=person, args=(server.port,))
+        thread.start()
+        pc.run()
+        thread.join()
+    assert said == [b"+$OK#9a" + packet(b"T02thread:1;")] or said == [b"++$OK#9a" + packet(b"T02thread:1;")]
+    assert pc.end is End.QUIT
