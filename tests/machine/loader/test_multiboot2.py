@@ -57,7 +57,7 @@ def test_registers_and_placement() -> None:
 def test_what_the_kernel_is_told() -> None:
     modules = [Module("disk", b"A" * 5000, "disk one"), Module("other", b"B", "")]
     tags, memory = information(load_multiboot2(kernel(), "k", MEMORY, "quiet", modules))
-    assert tags[Tag.COMMAND_LINE] == [b"quiet\0"]
+    assert tags[Tag.COMMAND_LINE] == [b"k quiet\0"]
     assert tags[Tag.LOADER_NAME] == [b"vmxon\0"]
     first, second = tags[Tag.MODULE]
     start, end = struct.unpack_from("<II", first)

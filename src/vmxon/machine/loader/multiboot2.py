@@ -125,7 +125,9 @@ def load_multiboot2(
     writes = list(kernel)
     placed = place_modules(modules, writes, low)
     sections = place_sections(image, writes, low)
-    information = Information(memory_size, command_line, placed, sections, root_pointer, base)
+    # Xen, started by any loader but GRUB 2, takes the first word for its own name.
+    line = f"{name} {command_line}".rstrip()
+    information = Information(memory_size, line, placed, sections, root_pointer, base)
     size = len(information.build())
     address = free(size, INFORMATION, writes, low)
     if address + size > low:
