@@ -68,11 +68,27 @@ def test_two_runs_are_equal() -> None:
     assert run() == run()
 
 
+def press_later(board: Board) -> None:
+    """Ctrl-Alt-Del in the menu, then Enter."""
+    board.clock.at(500_000_000, lambda: board.keyboard.send_key("ctrl-alt-delete"))
+    board.clock.at(2_000_000_000, lambda: board.keyboard.send_key("ret"))
+
+
 def test_a_reset_starts_the_firmware_again() -> None:
-    pc = Pc(PcConfiguration(memory_size=MEMORY, drives=(drive(),), firmware=Firmware.OWN))
-    pc.board.clock.at(500_000_000, lambda: pc.board.keyboard.send_key("ctrl-alt-delete"))
-    pc.board.clock.at(2_000_000_000, lambda: pc.board.keyboard.send_key("ret"))
+    output = bytearray()
+    pc = Pc(PcConfiguration(memory_size=MEMORY, drives=(drive(),), firmware=Firmware.OWN), debug_console=output.append)
+    press_later(pc.board)
     assert pc.run(Limits(instructions=1_000_000)) == STATUS << 1 | 1
+    assert output.count(b"Hello") == 2
+
+
+def test_a_reset_starts_the_firmware_of_a_guest_again() -> None:
+    output = bytearray()
+    machine = VirtualMachine(MAX, MEMORY, serial=lambda value: None, debug_console=output.append, drives=(drive(),))
+    press_later(machine.devices.board)
+    machine.boot()
+    assert machine.run(60) == STATUS << 1 | 1
+    assert output.count(b"Hello") == 2
 
 
 def test_a_machine_without_a_disk_says_so() -> None:
