@@ -46,3 +46,11 @@ def test_a_monitor_at_no_place() -> None:
         attended(machine("hlt"), Attendance(monitors=("teletype",))),
     ):
         pass
+
+
+def test_gdb_alone_leaves_idle_time_as_it_is() -> None:
+    pc = machine("mov dx, 0xf4; mov al, 3; out dx, al")
+    with attended(pc, Attendance(gdb=0)):
+        assert (pc.attended, pc.interactive) == (True, False)
+        pc.run()
+    assert pc.exit_value == 7

@@ -71,7 +71,8 @@ def attended(pc: Pc, attendance: Attendance) -> Iterator[None]:
 
     debugger = Debugger(pc)
     monitor = Monitor(DebuggedPc(debugger))
-    pc.attended = pc.interactive = True
+    pc.attended = True
+    pc.interactive = pc.interactive or bool(attendance.monitors)  # gdb types nothing, and its runs are to be equal
     pc.paused = attendance.wait
     with ExitStack() as stack:
         for words in attendance.monitors:

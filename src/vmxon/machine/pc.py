@@ -98,7 +98,7 @@ class Pc:
         self.interactive = False
         """Somebody may type: idle time passes at the pace of the wall clock."""
         self.attended = False
-        """Somebody watches through a monitor or a debugger: a halt that nothing can end waits for them."""
+        """Somebody watches through a monitor or a debugger: they need not wait long, and a halt that nothing can end waits for them."""
         self.slice = Slice()
         self.paused = False
         """No instruction runs; the inbox is served still."""
@@ -241,7 +241,7 @@ class Pc:
                 budget = min(budget, left)
             if self.pause_at is not None:
                 budget = min(budget, self.pause_at - processor.instructions)
-            request = self.slice.run(processor, budget) if self.interactive else processor.run_native(budget)
+            request = self.slice.run(processor, budget) if self.interactive or self.attended else processor.run_native(budget)
             self.stream.settle()
             clock.now = self.pace.time_of(processor.ticks)
             service = self.services.get(request)

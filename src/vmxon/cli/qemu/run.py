@@ -78,12 +78,11 @@ def _start_pc(draft: Draft, made: PcConfiguration) -> int:
     machine = DebuggedPc(debugger)
     pc.paused = draft.paused
     with ExitStack() as stack:
-        pc.attended = attend(draft, places, machine, pc.post)
+        pc.attended = pc.interactive = attend(draft, places, machine, pc.post)
         if draft.gdb is not None:
             server = stack.enter_context(GdbServer(debugger, Monitor(machine).execute, gdb_port(draft.gdb)))
             sys.stderr.write(f"gdb: listening at {LOOPBACK}:{server.port}\n" if server.port != 1234 else "")
             pc.attended = True
-        pc.interactive = pc.attended
         places.input_ended = lambda: pc.post(lambda: _leave_alone(pc, others=draft.gdb is not None or bool(places.places)))
         _log_resets(pc, stack.enter_context(log(draft)) if "cpu_reset" in draft.log_items else None)
         _explain_triple_faults(pc)
@@ -98,7 +97,8 @@ def _start_pc(draft: Draft, made: PcConfiguration) -> int:
 
 def _leave_alone(pc: Pc, *, others: bool) -> None:
     """Standard input has ended: where nobody else may speak, a halt that nothing can end is the end."""
-    pc.attended = pc.interactive = others
+    pc.attended = others
+    pc.interactive = others and pc.interactive
 
 
 def attend(draft: Draft, places: Places, machine: Machine, post: Post) -> bool:
