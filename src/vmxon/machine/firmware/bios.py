@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from vmxon.devices.bus import Device, PortSpace, writes
-from vmxon.devices.disk import SECTOR
 from vmxon.machine.board import Board
 from vmxon.machine.configuration import BootDevice
 from vmxon.machine.firmware import rom
 from vmxon.machine.firmware.areas import (
-    BOOT_ADDRESS,
     DATA_AREA,
     DATA_AREA_SIZE,
     DISK_TABLES,
@@ -23,7 +21,7 @@ from vmxon.machine.firmware.areas import (
 from vmxon.machine.firmware.call import LAYOUT, Call
 from vmxon.machine.firmware.memory import BiosMemory
 from vmxon.machine.firmware.services import printer
-from vmxon.machine.firmware.services.boot import Bootable, BootServices
+from vmxon.machine.firmware.services.boot import AbsentDiskette, Bootable, BootDisk, BootServices, LoadedProgram
 from vmxon.machine.firmware.services.clock import ClockServices
 from vmxon.machine.firmware.services.disk import FIRST_DISC, FIRST_FIXED, DiskServices
 from vmxon.machine.firmware.services.disk_packets import DiskPackets
@@ -146,7 +144,7 @@ class Bios(Device, span=1):
 
     def _boot_devices(self) -> Iterator[Bootable]:
         if self.program is not None:
-            yield Program(self.program)
+            yield LoadedProgram(self.program)
         for kind in self.board.configuration.boot_order:
             match kind:
                 case BootDevice.DISK:
@@ -156,43 +154,6 @@ class Bios(Device, span=1):
                         yield BootDisc(self.memory, number, disc, self.units, self.packets)
                 case BootDevice.FLOPPY:
                     yield AbsentDiskette()
-
-
-class Program:
-    """Something that a loader put into memory."""
-
-    def __init__(self, how: RealStart) -> None:
-        self.how = how
-
-    def start(self) -> RealStart | str:
-        """Nothing is left to do."""
-        return self.how
-
-
-class AbsentDiskette:
-    """The diskette drive that no machine of ours has."""
-
-    def start(self) -> RealStart | str:
-        """Nothing."""
-        return "there is no diskette drive"
-
-
-class BootDisk:
-    """A fixed disk's master boot record."""
-
-    def __init__(self, memory: BiosMemory, number: int, disk: FixedDisk) -> None:
-        self.memory, self.number, self.disk = memory, number, disk
-
-    def start(self) -> RealStart | str:
-        """Sector 0 at 7C00h, if it ends in 55 AA."""
-        name = f"disk {self.number:02X}h"
-        sector = self.disk.drive.read(0, 1)
-        if sector is None:
-            return f"{name}: {self.disk.drive.failure}"
-        if sector[SECTOR - 2 :] != b"\x55\xaa":
-            return f"{name}: its first sector ends in {sector[SECTOR - 2 :].hex(' ')}, not 55 aa"
-        self.memory.write(BOOT_ADDRESS, sector)
-        return RealStart(0, BOOT_ADDRESS, drive=self.number)
 
 
 def _disk_table(geometry: Geometry) -> bytes:

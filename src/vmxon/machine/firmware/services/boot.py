@@ -9,9 +9,15 @@ from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from vmxon.arch.flags import Rflags
+from vmxon.devices.disk import SECTOR
 from vmxon.errors import GuestStopped
+from vmxon.machine.firmware.areas import BOOT_ADDRESS
 from vmxon.machine.firmware.call import Call
+from vmxon.machine.firmware.memory import BiosMemory
+from vmxon.machine.firmware.services.units import FixedDisk
 from vmxon.machine.loader.image import RealStart
+
+SIGNATURE = b"\x55\xaa"
 
 
 class Bootable(Protocol):
@@ -20,6 +26,43 @@ class Bootable(Protocol):
     def start(self) -> RealStart | str:
         """Put its first sectors into memory and say how to start them; or why they cannot be started."""
         ...
+
+
+class LoadedProgram:
+    """Something that a loader put into memory."""
+
+    def __init__(self, how: RealStart) -> None:
+        self.how = how
+
+    def start(self) -> RealStart | str:
+        """Nothing is left to do."""
+        return self.how
+
+
+class AbsentDiskette:
+    """The diskette drive that no machine of ours has."""
+
+    def start(self) -> RealStart | str:
+        """Nothing."""
+        return "there is no diskette drive"
+
+
+class BootDisk:
+    """A fixed disk's master boot record."""
+
+    def __init__(self, memory: BiosMemory, number: int, disk: FixedDisk) -> None:
+        self.memory, self.number, self.disk = memory, number, disk
+
+    def start(self) -> RealStart | str:
+        """Sector 0 at 7C00h, if it ends in 55 AA."""
+        name = f"disk {self.number:02X}h"
+        sector = self.disk.drive.read(0, 1)
+        if sector is None:
+            return f"{name}: {self.disk.drive.failure}"
+        if sector[SECTOR - 2 :] != SIGNATURE:
+            return f"{name}: its first sector ends in {sector[SECTOR - 2 :].hex(' ')}, not 55 aa"
+        self.memory.write(BOOT_ADDRESS, sector)
+        return RealStart(0, BOOT_ADDRESS, drive=self.number)
 
 
 class BootServices:

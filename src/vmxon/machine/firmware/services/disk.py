@@ -19,6 +19,10 @@ FIRST_FIXED, FIRST_DISC = 0x80, 0xE0
 MOST_SECTORS = 128
 """In one transfer: 64 KiB."""
 FUNCTIONS_OF_PACKETS = range(0x41, 0x4C)
+DISKETTES = {15: 2, 18: 4, 36: 6}
+"""INT 13h AH=08h: the type in BL by sectors in a track: 1.2, 1.44 and 2.88 MB."""
+DISKETTE_TABLE = 4 * 0x1E
+"""The vector that points to the diskette parameter table."""
 
 
 class Status(IntEnum):
@@ -151,9 +155,3 @@ class DiskServices:
         if unit.kind is Kind.FIXED_DISK:
             sectors = min(unit.sectors, 0xFFFF_FFFF)
             call.cx, call.dx = sectors >> 16, sectors & 0xFFFF
-
-
-DISKETTES = {15: 2, 18: 4, 36: 6}
-"""INT 13h AH=08h: the type in BL by sectors in a track: 1.2, 1.44 and 2.88 MB."""
-DISKETTE_TABLE = 4 * 0x1E
-"""The vector that points to the diskette parameter table."""

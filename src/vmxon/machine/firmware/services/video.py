@@ -95,7 +95,7 @@ class VideoServices:
         mode = call.al & 0x7F
         if mode in MODES:
             self.modes.set(mode, clear=not call.al & 0x80)
-        call.al = 0x30 if mode <= 6 or mode == 7 else 0x20
+        call.al = 0x30 if mode <= 7 else 0x20
 
     def _get_mode(self, call: Call) -> None:
         call.al, call.ah, call.bh = self.memory.byte(Bda.VIDEO_MODE), self.columns, self.page
