@@ -1,6 +1,7 @@
 """The API, by its examples and by what they do not show."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +21,9 @@ EXPECTED = {
     "api/page_use.py": "used 0x1000 0x5000 0x7000\nchanged 0x7000\nused 0x1000 0x8000\nchanged 0x8000\n",
     "api/several_guests.py": "ends finished 0\ncrashes failed None\nloops killed None\nleaks: []\n",
 }
+PAGE = Path(__file__).parents[2] / "docs/hypervisor-api.md"
+SHOWN = re.findall(r"```python\n(.*?)```\n\n```\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+"""The examples of the page, each with what it prints."""
 HALT = b"\xb8\x07\x00\x00\x00\xf4"  # mov eax, 7; hlt
 
 
@@ -28,6 +32,18 @@ def test_an_example_prints_what_it_should(name: str) -> None:
     environment = {**os.environ, "PYTHONPATH": str(Path(vmxon.__file__).parent.parent)}
     process = subprocess.run([sys.executable, EXAMPLES / name], env=environment, capture_output=True, text=True, timeout=60, check=False)
     assert (process.stdout, process.stderr) == (EXPECTED[name], "")
+
+
+@pytest.mark.parametrize(("program", "printed"), SHOWN)
+def test_an_example_of_the_page_is_short_and_prints_what_stands_below_it(program: str, printed: str) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(Path(vmxon.__file__).parent.parent)}
+    process = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert (process.stdout, process.stderr) == (printed, "")
+    assert len([line for line in program.splitlines() if line and not line.startswith("from")]) <= 10
+
+
+def test_the_page_has_examples() -> None:
+    assert len(SHOWN) == PAGE.read_text(encoding="utf-8").count("```python") == 4
 
 
 def test_frames_come_back_cleared() -> None:
