@@ -39,6 +39,7 @@ REFUSED = {
     "VMLAUNCH": (6, "vmlaunch"),
     "VMXOFF": (6, "vmxoff"),
     "XSETBV": (6, "xor ecx, ecx \n xsetbv"),
+    "OSXSAVE does not exist": (13, "mov eax, cr4 \n or eax, 0x40000 \n mov cr4, eax"),
 }
 
 

@@ -8,6 +8,7 @@ from tests.processor.system_bench import FINE, GP, Outcome, SystemBench, fault
 from vmxon.arch.control import Cr4
 from vmxon.arch.cpuid import answer, cpuid_leaves
 from vmxon.arch.models import MAX
+from vmxon.arch.performance import FIXED, GENERAL
 
 LEAVES = cpuid_leaves(MAX)
 
@@ -77,7 +78,11 @@ def test_tsd(code: str, cpl: int, tsd: bool, expected: Outcome) -> None:
 
 @pytest.mark.parametrize(
     ("cpl", "pce", "index", "expected"),
-    [(0, False, 0, FINE), (3, False, 0, fault(GP)), (3, True, 1, FINE), (0, False, 2, fault(GP)), (0, False, 1 << 30, fault(GP))],
+    [
+        *((0, False, 0, FINE), (3, False, 0, fault(GP)), (3, True, 1, FINE)),
+        *((0, False, GENERAL - 1, FINE), (0, False, GENERAL, fault(GP))),
+        *((0, False, 1 << 30, FINE), (0, False, 1 << 30 | FIXED, fault(GP)), (0, False, 1 << 31, fault(GP))),
+    ],
 )
 def test_rdpmc(cpl: int, pce: bool, index: int, expected: Outcome) -> None:
     bench = SystemBench(64, cpl)

@@ -12,6 +12,7 @@ from vmxon.arch.model_registers import msrs_of
 from vmxon.arch.models import MAX
 from vmxon.arch.msr import MSRS
 from vmxon.arch.msr_rules import Rule, Storage
+from vmxon.arch.performance import GENERAL
 from vmxon.processor.msr_storage import reset_msrs
 from vmxon.processor.state import Segment
 
@@ -57,7 +58,9 @@ def test_msrs_that_the_model_lacks(address: int) -> None:
     assert write(make(), address, 0) == fault(GP)
 
 
-SPECIAL = (TSC, TSC_ADJUST, APIC_BASE, EFER)
+GENERAL_COUNTERS = range(0xC1, 0xC1 + GENERAL)
+"""They take 32 bits and their sign (tests/processor/test_counters.py)."""
+SPECIAL = (TSC, TSC_ADJUST, APIC_BASE, EFER, *GENERAL_COUNTERS)
 
 
 @pytest.mark.parametrize("address", [a for a in PRESENT if a in KNOWN and a not in SPECIAL], ids=lambda a: MSRS[a].name)
