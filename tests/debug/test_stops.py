@@ -143,3 +143,20 @@ def test_a_breakpoint_leaves_memory_alone() -> None:
     before = pc.memory_hash()
     Debugger(pc).stops.add_breakpoint(ENTRY + 1)
     assert pc.memory_hash() == before
+
+
+def test_breakpoints_and_watchpoints_survive_a_reset() -> None:
+    pc = machine("mov dword ptr [0x5000], 1\nnop\nmov al, 0xfe\nout 0x64, al\nhlt")
+    debugger, stops = Debugger(pc), []
+
+    def stopped(stop: Stop) -> None:
+        stops.append(stop.kind)
+        if len(stops) == 4:
+            pc.quit()
+        debugger.resume()
+
+    debugger.listeners.append(stopped)
+    debugger.stops.add_breakpoint(ENTRY + 11)
+    debugger.stops.add_watchpoint(0x5000, 4, Access.WRITE)
+    pc.run(Limits(instructions=10_000))
+    assert stops == [StopKind.WATCHPOINT, StopKind.BREAKPOINT] * 2

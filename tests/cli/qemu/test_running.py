@@ -117,6 +117,10 @@ def test_under_the_hypervisor(environment: dict[str, str], tmp_path: Path) -> No
     ("words", "message"),
     [
         (("-kernel", "/nonexistent"), "/nonexistent: no such file; give the path of a kernel"),
+        (
+            ("-chardev", "null,id=n", "-device", "isa-debugcon,iobase=0x3f8,chardev=n"),
+            "port 0x3f8 (DebugConsole) is taken by Uart16550; give another iobase",
+        ),
         (("-append", "x"), "-initrd and -append need a -kernel"),
         (("-serial", "chardev:x"), "no -chardev has the id 'x'"),
         (("-rtc", "base=soon"), "-rtc: 'soon' is no date, expected utc, localtime or 2006-06-17T16:01:21"),

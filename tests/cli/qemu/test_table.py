@@ -123,6 +123,12 @@ def test_options(line: str, name: str, value: object) -> None:
         ("-device e1000", "-device: there is no 'e1000'; see help"),
         ("-device isa-debug-exti", "-device: there is no 'isa-debug-exti'; the nearest is isa-debug-exit"),
         ("-device ide-hd,drive=d", "-device: no drive waits under the id 'd', expected -drive if=none,id=ID before it"),
+        ("-device isa-debug-exit,iobase=0x10000", "-device: 2 ports from 0x10000 on, expected at least one, below 0x10000"),
+        ("-device isa-debug-exit,iosize=0", "-device: 0 ports from 0x501 on, expected at least one, below 0x10000"),
+        (
+            "-drive if=none,id=d,file=a -device ide-hd,drive=d,bus=ide.9",
+            "-device: slot 18 of the IDE controller, expected 0 to 3",
+        ),
         ("-display spice-app", "-display: 'spice-app' is not there; see help"),
         ("-vnc :1", "-vnc: there is no VNC server for :1; the nearest is -display curses"),
         ("-nic user", "-nic: there is no network card for user; the nearest is -nic none"),

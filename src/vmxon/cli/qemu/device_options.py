@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from vmxon.cli.qemu.machine_options import passed
 from vmxon.cli.qemu.option import Draft, Listing, Option, Section, nearest, number, only, settings
+from vmxon.cli.qemu.storage_options import SLOTS
 from vmxon.errors import ConfigurationError
 
 PLACES = (
@@ -11,6 +12,7 @@ PLACES = (
     "null", "none",
 )  # fmt: skip
 """Words of -serial, -debugcon and -monitor."""
+PORTS = 0x1_0000
 DEVICES = {
     "isa-debug-exit": "iobase=0x501,iosize=2: a write of V ends the process with status (V << 1) | 1",
     "isa-debugcon": "iobase=0xe9,chardev=ID: a port whose bytes go to a character device",
@@ -90,10 +92,10 @@ def device(draft: Draft, text: str) -> None:
     match name:
         case "isa-debug-exit":
             only("device", found, ("iobase", "iosize"))
-            draft.debug_exit = number("device", found.get("iobase", "0x501")), number("device", found.get("iosize", "2"))
+            draft.debug_exit = _ports(found, "0x501", "2")
         case "isa-debugcon":
             only("device", found, ("iobase", "chardev"), ("readback",))
-            draft.debug_console_port = number("device", found.get("iobase", "0xe9"))
+            draft.debug_console_port, _ = _ports(found, "0xe9", "1")
             draft.debug_console = f"chardev:{found.get('chardev', '')}"
         case "isa-serial":
             only("device", found, ("chardev",), ("iobase", "irq", "index"))
@@ -106,6 +108,14 @@ def device(draft: Draft, text: str) -> None:
             raise ConfigurationError(f"-device: there is no {name!r}", advice=nearest(name, list(DEVICES)))
 
 
+def _ports(found: dict[str, str], base: str, size: str) -> tuple[int, int]:
+    """iobase= and iosize=."""
+    first, count = number("device", found.get("iobase", base)), number("device", found.get("iosize", size))
+    if not (first >= 0 and count > 0 and first + count <= PORTS):
+        raise ConfigurationError(f"-device: {count} ports from {first:#x} on", expected="at least one, below 0x10000")
+    return first, count
+
+
 def _plug(draft: Draft, name: str, found: dict[str, str]) -> None:
     """ide-hd and ide-cd: a slot for a drive that waits."""
     only("device", found, ("drive", "bus", "unit"), ("bootindex", "id", "serial", "model"))
@@ -116,6 +126,8 @@ def _plug(draft: Draft, name: str, found: dict[str, str]) -> None:
     waiting.waits, waiting.cdrom = None, name == "ide-cd"
     if "bus" in found or "unit" in found:
         waiting.slot = 2 * number("device", found.get("bus", "ide.0").removeprefix("ide.")) + number("device", found.get("unit", "0"))
+        if not 0 <= waiting.slot < SLOTS:
+            raise ConfigurationError(f"-device: slot {waiting.slot} of the IDE controller", expected=f"0 to {SLOTS - 1}")
 
 
 def display(draft: Draft, text: str) -> None:

@@ -20,6 +20,7 @@ from vmxon.debug.monitor import Monitor
 from vmxon.debug.monitor.conversation import Conversation
 from vmxon.debug.monitor.machine import DebuggedPc, Machine
 from vmxon.debug.monitor.processor_state import registers
+from vmxon.devices.bus import BusOverlap
 from vmxon.errors import ConfigurationError, ExitStatus, TripleFault
 from vmxon.machine.board import Board
 from vmxon.machine.pc import End, Pc
@@ -73,7 +74,10 @@ def _start_pc(draft: Draft, made: PcConfiguration) -> int:
     places = Places(draft)
     sinks = [places.sink(words) for words in serials(draft)]
     debug_console = places.sink(draft.debug_console or "null")
-    pc = Pc(made, serial=sinks, debug_console=debug_console)
+    try:
+        pc = Pc(made, serial=sinks, debug_console=debug_console)
+    except BusOverlap as overlap:
+        raise ConfigurationError(str(overlap), advice="give another iobase") from None
     debugger = Debugger(pc)
     machine = DebuggedPc(debugger)
     pc.paused = draft.paused
