@@ -9,7 +9,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,7 +39,7 @@ python -m benchmarks.paging --sweb kernel.x --drive SWEB.qcow2
 `vmxon compare paging IMAGE` prints such a table for any guest. “The guest's own page tables” are those of the address space that it is
 in at the end; the shadow tables beside them are the price that the course calls twice the memory. The bundled guest does the same work
 at every start, so its memory is equal at its final hypercall; a guest that reads the clock sees how long its exits took, and may differ.
-Times are of one run, on a machine that had other work to do; all else is exact.
+Times are processor time of one run, on a machine that had other work to do; all else is exact.
 """
 
 
@@ -66,20 +65,20 @@ class Subject:
 
 
 def seconds_to(text: str, command: Sequence[str]) -> float | None:
-    """From the start of a process to the text in its output; None where that does not come."""
-    started = time.monotonic()
+    """Processor time from the start of a process to the text in its output; None where that does not come."""
     wanted, printed = text.encode(), b""
     with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
         assert process.stdout is not None  # opened with PIPE above
         while wanted not in printed and (data := os.read(process.stdout.fileno(), 1 << 16)):
             printed += data
-        seconds = time.monotonic() - started
         process.kill()
-    return seconds if wanted in printed else None
+        _, _, used = os.wait4(process.pid, 0)
+        process.returncode = 0
+    return used.ru_utime + used.ru_stime if wanted in printed else None
 
 
 def starts(subject: Subject) -> list[tuple[str, float | None]]:
-    """Each system that reaches the subject's text, and how long that takes from the start of its process."""
+    """Each system that reaches the subject's text, and how much processor time that takes from the start of its process."""
     ours = [sys.executable, "-m", "vmxon", "run", "--timeout", f"{TIMEOUT:g}", *subject.words]
     times = [(f"`vmxon run --paging {mode}`", seconds_to(subject.until, [*ours, "--paging", mode])) for mode in MODES]
     if qemu.installed():
@@ -99,7 +98,7 @@ def section(subject: Subject) -> str:
     lines += ["| " + " | ".join(head) + " |", "|---" + "|---:" * len(runs) + "|"]
     lines += ["| " + " | ".join(row) + " |" for row in others]
     if subject.until:
-        lines += ["", f"From the start of the process to “{subject.until}”:", "", "| system | time |", "|---|---:|"]
+        lines += ["", f"Processor time from the start of the process to “{subject.until}”:", "", "| system | time |", "|---|---:|"]
         lines += [f"| {system} | {'not reached' if seconds is None else f'{seconds:.1f} s'} |" for system, seconds in starts(subject)]
     return "\n".join(lines) + "\n"
 

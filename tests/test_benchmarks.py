@@ -61,4 +61,4 @@ def test_the_page_on_paging_has_a_row_for_each_figure() -> None:
     figures = {name.strip(): cells for name, *cells in (line.strip("|").split("|") for line in lines[4:])}
     assert figures["ended"] == [" status 0 "] * 2
     assert len(set(figures["memory at the end"])) == 1
-    assert {"page-table memory", "faults handled", "exits, all", "time"} < set(figures)
+    assert {"page-table memory", "faults handled", "exits, all", "processor time"} < set(figures)
