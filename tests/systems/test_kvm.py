@@ -60,6 +60,7 @@ def expected(model: str) -> list[str]:
 
 SETTINGS = [
     ("max", ""),
+    ("newest", ""),
     ("max", "ept=0"),
     ("max", "unrestricted_guest=0"),
     ("max", "vpid=0 flexpriority=0"),
