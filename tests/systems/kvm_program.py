@@ -7,19 +7,12 @@ local APIC's timer in protected mode, sends itself one more, and prints t.
 
 from __future__ import annotations
 
+from tests.systems.kvm_interface import ROUTINES, opening
 from tests.systems.static_program import static_program
 
 SUM_PORT, TEXT_PORT, END_PORT = 0x11, 0x10, 0x12
 BSS = 0x400
-REPLY = "kvm program: "
-
-
-CREATE_CONTROLLERS = """
-    mov rdi, r13
-    mov esi, KVM_CREATE_IRQCHIP
-    xor edx, edx
-    call ioctl
-"""
+GUEST_MEMORY = 0x10000
 RUN_TICKS = """
     mov esi, offset ticks
     call run_guest
@@ -30,58 +23,7 @@ def kvm_program(port_exits: int, cpuid_exits: int, *, controllers: bool = False)
     """The program; its guest makes about `port_exits` exits to user space and `cpuid_exits` to the kernel."""
     return static_program(
         f"""
-.set KVM_CREATE_IRQCHIP, 0xAE60
-.set GUEST_MEMORY, 0x10000
-.set KVM_CREATE_VM, 0xAE01
-.set KVM_GET_VCPU_MMAP_SIZE, 0xAE04
-.set KVM_CREATE_VCPU, 0xAE41
-.set KVM_SET_USER_MEMORY_REGION, 0x4020AE46
-.set KVM_SET_TSS_ADDR, 0xAE47
-.set KVM_RUN, 0xAE80
-.set KVM_SET_REGS, 0x4090AE82
-.set KVM_GET_SREGS, 0x8138AE83
-.set KVM_SET_SREGS, 0x4138AE84
-    mov edi, offset device
-    mov esi, 2                          # O_RDWR
-    mov eax, SYS_OPEN
-    syscall
-    mov ebx, 'o'
-    call check
-    mov r12, rax                        # /dev/kvm
-    mov rdi, r12
-    mov esi, KVM_CREATE_VM
-    xor edx, edx
-    call ioctl
-    mov r13, rax                        # the virtual machine
-    mov rdi, r13
-    mov esi, KVM_SET_TSS_ADDR
-    mov edx, 0xFFFBD000
-    call ioctl
-{CREATE_CONTROLLERS if controllers else ""}
-    mov esi, GUEST_MEMORY
-    mov r8, -1
-    mov r10d, 0x22                      # private, anonymous
-    call mmap
-    mov rbp, rax                        # the guest's memory
-    mov [region + 24], rax
-    mov rdi, r13
-    mov esi, KVM_SET_USER_MEMORY_REGION
-    mov edx, offset region
-    call ioctl
-    mov rdi, r13
-    mov esi, KVM_CREATE_VCPU
-    xor edx, edx
-    call ioctl
-    mov r14, rax                        # the processor
-    mov rdi, r12
-    mov esi, KVM_GET_VCPU_MMAP_SIZE
-    xor edx, edx
-    call ioctl
-    mov rsi, rax
-    mov r8, r14
-    mov r10d, 1                         # shared
-    call mmap
-    mov r15, rax                        # struct kvm_run
+{opening(GUEST_MEMORY, controllers=controllers)}
     mov esi, offset adder
     call run_guest
     mov esi, offset cpuids
@@ -135,42 +77,7 @@ port_write:
     jmp go_on
 ended:
     ret
-unexpected:                             # the exit reason as a digit
-    lea ebx, [rax + '0']
-    jmp fail
-
-ioctl:
-    mov eax, SYS_IOCTL
-    syscall
-    mov ebx, 'i'
-check:
-    test rax, rax
-    js fail
-    ret
-mmap:
-    xor edi, edi
-    mov edx, 3                          # to read and write
-    xor r9d, r9d
-    mov eax, SYS_MMAP
-    syscall
-    mov ebx, 'm'
-    jmp check
-fail:                                   # prints "failed: " and BL
-    mov [failed_letter], bl
-    mov edi, 1
-    mov esi, offset failed
-    mov edx, 23
-    mov eax, SYS_WRITE
-    syscall
-    mov edi, 1
-    mov eax, SYS_EXIT
-    syscall
-failed: .ascii "{REPLY}failed: "
-failed_letter: .ascii "?\\n"
-device: .asciz "/dev/kvm"
-.balign 8
-region: .long 0, 0                      # slot, flags
-    .quad 0, GUEST_MEMORY, 0            # guest-physical address, size, address here
+{ROUTINES}
 registers: .fill 16, 8, 0
     .quad 0x1000, 2                     # RIP, RFLAGS
 number: .long 0
