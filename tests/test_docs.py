@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from vmxon.cli.main import SUBCOMMANDS
+
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("changelog.d/*.md")])
 KINDS = ("added", "changed", "fixed", "removed")
@@ -29,6 +31,23 @@ def test_links_lead_to_files_and_headings(page: Path) -> None:
         if fragment and found.suffix == ".md":
             headings = re.findall(r"^#+ (.*)$", found.read_text(encoding="utf-8"), re.MULTILINE)
             assert fragment in map(anchor, headings), f"{target}: no such heading"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_no_table_is_broken_by_a_blank_line(page: Path) -> None:
+    assert not re.search(r"^\|.*\n\n\|", page.read_text(encoding="utf-8"), re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", SUBCOMMANDS)
+def test_the_readme_says_what_a_command_does(name: str) -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert re.search(rf"^\| .*`vmxon {name}\b", readme, re.MULTILINE)
+
+
+def test_the_reading_guide_leads_into_every_folder() -> None:
+    guide = (ROOT / "docs/reading-guide.md").read_text(encoding="utf-8")
+    folders = [init.parent.relative_to(ROOT / "src").as_posix() for init in (ROOT / "src").rglob("__init__.py")]
+    assert [folder for folder in folders if f"](../src/{folder}/" not in guide] == []
 
 
 def test_every_decision_is_listed_and_numbered_in_order() -> None:

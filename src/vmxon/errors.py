@@ -46,7 +46,7 @@ class ExitStatus(IntEnum):
         return member
 
     SUCCESS = 0, "the guest ended by itself"
-    GUEST_FAILED = 1, "the guest failed: triple fault, missing instruction, a stop that it did not ask for"
+    GUEST_FAILED = 1, "the guest failed: triple fault, nothing to boot, a stop that it did not ask for"
     BAD_INPUT = 2, "an option, an image, the configuration or the host's storage is at fault"
     BUG = 70, "vmxon itself failed"
     TIMED_OUT = 124, "--timeout or --count was reached"

@@ -53,7 +53,7 @@ def test_the_texts(tmp_path: Path) -> None:
 def test_a_step_that_is_not_there(tmp_path: Path) -> None:
     process = run(tmp_path, 40)
     assert process.returncode == 2
-    assert process.stderr.startswith("vmxon: there is no step 40; the last is 17")
+    assert process.stderr.startswith("vmxon: there is no step 40; they are 1 to 17")
 
 
 def test_the_checkout_has_them() -> None:

@@ -1,12 +1,16 @@
 """Looking things up: every exit reason, error, field, control, MSR and rule has a topic, and a misspelt one its nearest."""
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from vmxon.arch.msr import MSRS
 from vmxon.errors import VmxonError
+from vmxon.explain.control_coverage import sources
 from vmxon.explain.names import find_field, find_msr, integer
+from vmxon.explain.topics.exits import ABSENT, CONTROLS
 from vmxon.explain.topics.lookup import look_up
 from vmxon.explain.topics.values import REGISTERS, control_names
 from vmxon.vmx.errors import InstructionError
@@ -31,6 +35,19 @@ def test_every_exit_reason_says_what_causes_it_and_what_to_do(reason):
     assert topic.cause
     assert topic.action
     assert topic in look_up([reason.name.lower().replace("_", "-")])
+
+
+@pytest.mark.parametrize("reason", ABSENT, ids=lambda reason: reason.name)
+def test_exits_that_never_happen_are_named_by_no_code(reason):
+    described = {"exit_reasons.py", "instruction_information.py", "qualifications.py"}
+    named = [module for module, text in sources("**/*.py").items() if re.search(rf"\bExitReason\.{reason.name}\b", text)]
+    assert set(named) <= described
+
+
+@pytest.mark.parametrize(("reason", "controls"), CONTROLS.items(), ids=lambda value: getattr(value, "name", None))
+def test_a_control_that_makes_an_instruction_exit_exists(reason, controls):
+    for name in re.split("” (?:and|or) “", controls):
+        assert name.partition(", with")[0] in control_names()
 
 
 @pytest.mark.parametrize("reason", QUALIFICATIONS, ids=lambda reason: reason.name)
@@ -134,6 +151,8 @@ def test_ept_violations_say_who_did_what(value, text):
         (("“unrestricted", "guest”"), "Counts only under: “activate secondary controls”"),
         (("enable EPT",), "Goes with the fields: EPTP, GUEST_PHYSICAL_ADDRESS, GUEST_PDPTE0"),
         (("rule", "27.2.1.1#35"), "eptp.memory_type (entry rule"),
+        (("77",), "In vmxon: it never happens: there is no SEAM\n  Usual cause: TDCALL always exits."),
+        (("tpause",), "Usual cause: “enable user wait and pause” and “RDTSC exiting” are 1."),
         (("vmcall",), "add the VM-exit instruction length to GUEST_RIP"),
     ],
 )
@@ -178,6 +197,13 @@ def test_a_number_may_mean_several_things():
         ("guest.rflag", "nearest: guest.rflags.reserved, guest.rflags.bit_1"),
         ("exit 999", "nothing is called 'exit 999'; vmxon explain exits lists them"),
         ("GUEST_CS", "nearest: GUEST_CS_SELECTOR, GUEST_CS_LIMIT, GUEST_CS_ACCESS_RIGHTS, GUEST_CS_BASE"),
+        (
+            "0x6DC",
+            (
+                "no exit reason, error, field or MSR has the number 0x6DC;"
+                " vmxon explain exits, errors, fields and msrs list those that vmxon has"
+            ),
+        ),
         ("qqqqqq", "nothing is called 'qqqqqq'; vmxon explain --help shows what can be asked"),
         ("VPID 0x10000", "0x10000 does not fit VPID, expected a value of 16 bits"),
         ("access-rights 0x100000000", "0x100000000 does not fit access-rights, expected a value of 32 bits"),

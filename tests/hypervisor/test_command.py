@@ -100,8 +100,8 @@ def test_a_triple_fault(tmp_path: Path) -> None:
     ("content", "words", "line"),
     [
         (b"hello", (), "is no kernel that we know, expected multiboot 1 or 2, a PVH note, a bzImage, or a boot sector"),
-        (b"", (), "is empty, expected a multiboot ELF kernel"),
-        (None, (), "no such file; give the path of a multiboot ELF kernel"),
+        (b"", (), "is empty, expected a kernel"),
+        (None, (), "no such file; give the path of a kernel"),
         (image_of("nop"), ("-m", "1M"), "it loads at 0x100000–"),
     ],
 )

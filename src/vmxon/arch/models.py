@@ -204,7 +204,7 @@ MAX = Model(
 NEWEST = replace(
     MAX,
     name="newest",
-    summary="the same with linear addresses of 57 bits, physical ones of 52, and fewer rules for VMWRITE and injection",
+    summary="max with linear addresses of 57 bits, physical ones of 52, and fewer rules for VMWRITE and injection",
     brand="vmxon processor, 57-bit addresses",
     features=ALL_FEATURES | {Feature.LA57},
     physical_width=52,

@@ -82,7 +82,7 @@ def run_assembly(texts: Sequence[Path]) -> int:
 
 
 @click.command("course", short_help="List, show and run the steps of the course.")
-@click.argument("number", type=click.IntRange(min=1), required=False)
+@click.argument("number", type=int, required=False)
 @click.option("--assembly", is_flag=True, help="The step in assembly, on the bare machine.")
 @click.option("--show", is_flag=True, help="Print its text instead of running it.")
 def command(*, number: int | None, assembly: bool, show: bool) -> int:
@@ -94,7 +94,7 @@ def command(*, number: int | None, assembly: bool, show: bool) -> int:
         return ExitStatus.SUCCESS
     step = next((each for each in steps if each.number == number), None)
     if step is None:
-        raise click.UsageError(f"there is no step {number}; the last is {steps[-1].number}")
+        raise click.UsageError(f"there is no step {number}; they are 1 to {steps[-1].number}")
     if not assembly:
         if show:
             click.echo(step.program.read_text(encoding="utf-8"), nl=False)

@@ -64,7 +64,8 @@ class DriveRequest:
 def image_file(name: str, role: str) -> Path:
     """The path of a file that exists, is a file, can be read and is not empty."""
     path = Path(name)
-    advice = f"give the path of a {role}"
+    wanted = f"{'an' if role[0].lower() in 'aeio' else 'a'} {role}"
+    advice = f"give the path of {wanted}"
     try:
         size = path.stat().st_size
     except FileNotFoundError:
@@ -72,9 +73,9 @@ def image_file(name: str, role: str) -> Path:
     except (OSError, ValueError) as error:
         raise ImageError(str(getattr(error, "strerror", None) or error).lower(), where=name, advice=advice) from None
     if path.is_dir():
-        raise ImageError("is a folder", where=name, expected=f"a {role}")
+        raise ImageError("is a folder", where=name, expected=wanted)
     if path.is_file() and size == 0:
-        raise ImageError("is empty", where=name, expected=f"a {role}")
+        raise ImageError("is empty", where=name, expected=wanted)
     if not os.access(path, os.R_OK):
         raise ImageError("may not be read", where=name, advice="change its permissions")
     return path
@@ -103,13 +104,13 @@ def kind_of(path: Path) -> str:
 
 def find_program(kernel: str, append: str, modules: tuple[str, ...]) -> Program:
     """The kernel and modules of the options, found on disk."""
-    return Program(image_file(kernel, "multiboot ELF kernel"), append, tuple(map(_module, modules)))
+    return Program(image_file(kernel, "kernel"), append, tuple(map(_module, modules)))
 
 
 def _module(text: str) -> Module:
     """A module is "FILE ARGUMENTS"; a file whose own name has the space wins."""
     name = text if Path(text).exists() else text.partition(" ")[0]
-    return Module(image_file(name, "multiboot module"), text)
+    return Module(image_file(name, "module or initial RAM disk"), text)
 
 
 def place_drives(requests: tuple[DriveRequest, ...]) -> tuple[Drive, ...]:

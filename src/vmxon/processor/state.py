@@ -34,7 +34,7 @@ class FaultKind(IntEnum):
     ALONE = 3
     """Run this instruction again as a block of its own (MMIO write, page-crossing write, store into code)."""
     HOST = 4
-    """Python must act (device read, missing instruction) before the instruction runs again."""
+    """Python must act (device read, handlers not compiled yet) before the instruction runs again."""
     SECOND_STAGE = 5
     """A second-stage translation refused the access: the VMX slot turns it into a VM exit."""
 

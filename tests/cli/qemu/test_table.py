@@ -154,6 +154,7 @@ def test_refusals(line: str, message: str) -> None:
         ("-version", "vmxon-system-x86_64 "),
         ("-cpu ?", "qemu64"),
         ("-cpu help", "smep"),
+        ("-cpu help", "newest               max with linear addresses of 57 bits"),
         ("-machine ?", "Standard PC"),
         ("-M help", "isapc"),
         ("-accel help", "tcg"),
@@ -200,6 +201,7 @@ def test_every_processor_can_be_had(name: str) -> None:
         ("host,-apic,hv_relaxed,migratable=off", Feature.VMX, Feature.APIC),
         ("Skylake-Client-v3,-x2apic", Feature.VMX, Feature.X2APIC),
         ("max,lahf_lm=off", Feature.NX, Feature.LAHF),
+        ("newest,-smep", Feature.LA57, Feature.SMEP),
     ],
 )
 def test_features(text: str, has: Feature, lacks: Feature) -> None:
@@ -218,6 +220,7 @@ def test_features_that_there_are_not() -> None:
         find_processor("max,+smepp", Draft())
     with pytest.raises(ConfigurationError, match="-cpu: no processor is called 'Nehalam'; the nearest is Nehalem"):
         find_processor("Nehalam", Draft())
+    assert find_processor("newest", Draft()) is not None
     assert Feature.SMEP not in QEMU64
     assert EQUALS["Penryn"] is FIRST
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from vmxon.arch.cpuid import Model
 from vmxon.arch.features import Feature
-from vmxon.arch.models import FIRST, MAX, NEHALEM
+from vmxon.arch.models import FIRST, MAX, NEHALEM, NEWEST
 from vmxon.cli.qemu.option import Draft, nearest
 from vmxon.errors import ConfigurationError
 
@@ -22,7 +22,7 @@ EQUALS = {
     "max": MAX, "host": MAX, "base": FIRST, "qemu64": QEMU64, "kvm64": QEMU64, "core2duo": FIRST, "Conroe": FIRST, "Penryn": FIRST,
     "Nehalem": NEHALEM, "Westmere": NEHALEM, "SandyBridge": MAX, "IvyBridge": MAX, "Haswell": MAX, "Broadwell": MAX,
     "Skylake-Client": MAX, "Skylake-Server": MAX, "Cascadelake-Server": MAX, "Cooperlake": MAX, "Icelake-Server": MAX,
-    "SapphireRapids": MAX, "first": FIRST, "nehalem": NEHALEM,
+    "SapphireRapids": MAX, "first": FIRST, "nehalem": NEHALEM, "newest": NEWEST,
 }  # fmt: skip
 """By QEMU's name, in the order of the list."""
 VERSIONED = ("-v", "-noTSX", "-IBRS")

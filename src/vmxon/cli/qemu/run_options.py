@@ -9,7 +9,7 @@ from vmxon.errors import ConfigurationError
 LOG_ITEMS = {
     "cpu_reset": "each reset of the machine, with the registers before it",
     "guest_errors": "nothing is logged here: what a guest does wrong has its architectural effect",
-    "unimp": "nothing is logged here: a missing instruction stops the machine and is named",
+    "unimp": "nothing is logged here: an instruction that the processor lacks raises #UD",
 }
 QEMU_LOG_ITEMS = frozenset(
     {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from vmxon.arch.sdm import Sdm
+from vmxon.explain.control_reasons import REASONS, SMM
 from vmxon.vmx.exit_reasons import ExitReason as R
 
 ALWAYS = Sdm("3C", "26.1.2", "Instructions That Cause VM Exits Unconditionally")
@@ -172,7 +173,22 @@ ADVICE: dict[R, ExitAdvice] = {
         )
         for reason in VMX_INSTRUCTIONS
     },
+    **{reason: ExitAdvice(ALWAYS, f"{reason.name} always exits", "inject #UD") for reason in (R.SEAMCALL, R.TDCALL)},
 }
+
+ABSENT: dict[R, str] = {
+    **dict.fromkeys((R.IO_SMI, R.OTHER_SMI), SMM),
+    **dict.fromkeys((R.SEAMCALL, R.TDCALL), REASONS["tertiary.seam_guest_physical_width"]),
+    **dict.fromkeys((R.ENQCMD_PASID, R.ENQCMDS_PASID), REASONS["secondary.pasid_translation"]),
+    **{reason: f"no model has {reason.title}" for reason in (R.URDMSR, R.UWRMSR, R.RDMSR_IMMEDIATE, R.WRMSRNS_IMMEDIATE)},
+    R.ENCLS: REASONS["secondary.enable_encls_exiting"],
+    R.ENCLV: REASONS["secondary.enable_enclv_exiting"],
+    R.PCONFIG: REASONS["secondary.enable_pconfig"],
+    R.LOADIWKEY: REASONS["tertiary.loadiwkey_exiting"],
+    R.BUS_LOCK: REASONS["secondary.bus_lock_detection"],
+    R.INSTRUCTION_TIMEOUT: REASONS["secondary.instruction_timeout"],
+}
+"""Exits that never happen on our processor, and why."""
 
 CONTROLS: dict[R, str] = {
     R.INVLPG: "INVLPG exiting",
@@ -181,20 +197,20 @@ CONTROLS: dict[R, str] = {
     R.RDTSCP: "RDTSC exiting",
     R.MWAIT: "MWAIT exiting",
     R.MONITOR: "MONITOR exiting",
-    R.PAUSE: "PAUSE exiting or PAUSE-loop exiting",
+    R.PAUSE: "PAUSE exiting” or “PAUSE-loop exiting",
     R.GDTR_OR_IDTR: "descriptor-table exiting",
     R.LDTR_OR_TR: "descriptor-table exiting",
     R.WBINVD: "WBINVD exiting",
     R.RDRAND: "RDRAND exiting",
     R.RDSEED: "RDSEED exiting",
-    R.INVPCID: "INVLPG exiting with enable INVPCID",
+    R.INVPCID: "enable INVPCID” and “INVLPG exiting",
     R.XSAVES: "enable XSAVES/XRSTORS, with a bit of the XSS-exiting bitmap",
     R.XRSTORS: "enable XSAVES/XRSTORS, with a bit of the XSS-exiting bitmap",
     R.ENCLS: "enable ENCLS exiting, with a bit of its bitmap",
     R.ENCLV: "enable ENCLV exiting, with a bit of its bitmap",
     R.PCONFIG: "enable PCONFIG, with a bit of its bitmap",
-    R.UMWAIT: "RDTSC exiting with enable user wait and pause",
-    R.TPAUSE: "RDTSC exiting with enable user wait and pause",
+    R.UMWAIT: "enable user wait and pause” and “RDTSC exiting",
+    R.TPAUSE: "enable user wait and pause” and “RDTSC exiting",
     R.LOADIWKEY: "LOADIWKEY exiting",
 }
 """Instructions that exit while a control is 1."""
@@ -205,5 +221,6 @@ def exit_advice(reason: R) -> ExitAdvice:
     if reason in ADVICE:
         return ADVICE[reason]
     if reason in CONTROLS:
-        return ExitAdvice(CONDITIONAL, f"“{CONTROLS[reason]}” is 1", f"do what the instruction does {ADVANCE}, or inject #UD")
+        are = "are" if "” and “" in CONTROLS[reason] else "is"
+        return ExitAdvice(CONDITIONAL, f"“{CONTROLS[reason]}” {are} 1", f"do what the instruction does {ADVANCE}, or inject #UD")
     return ExitAdvice(OTHER, f"{reason.title} under the control that makes it exit", "act on it, or switch the control off")

@@ -11,7 +11,7 @@ from vmxon.errors import VmxonError
 from vmxon.explain.decode import layout_parts, member, number, parts
 from vmxon.explain.names import dashed, find_field, find_msr, integer, nearest
 from vmxon.explain.rulebook import rule_topic, rules_called
-from vmxon.explain.topics.exits import exit_advice
+from vmxon.explain.topics.exits import ABSENT, exit_advice
 from vmxon.explain.topics.lists import ERRORS, LISTS
 from vmxon.explain.topics.topic import HEADINGS, LAYOUT_HEADINGS, Topic
 from vmxon.explain.topics.values import (
@@ -53,6 +53,9 @@ def look_up(words: Sequence[str]) -> list[Topic]:
     value = integer(last)
     if not topics and name and value is not None:
         topics = list(_with_value(name, value))
+    if not topics and integer(text) is not None:
+        advice = "vmxon explain exits, errors, fields and msrs list those that vmxon has"
+        raise VmxonError(f"no exit reason, error, field or MSR has the number {text}", advice=advice)
     if not topics:
         numbered = NUMBERED.get(first.lower()) if integer(rest) is not None else None
         advice = f"vmxon explain {numbered} lists them" if numbered else _suggestion(text)
@@ -130,6 +133,8 @@ def reason_topic(reason: ExitReason) -> Topic:
     layout = QUALIFICATIONS.get(reason)
     bits = layout_parts(layout) if layout else ()
     facts = [("Exit qualification", "as below")] if layout else []
+    if reason in ABSENT:
+        facts.append(("In vmxon", f"it never happens: {ABSENT[reason]}"))
     return Topic(
         f"exit reason {int(reason)}",
         reason.name.replace("_", " "),
