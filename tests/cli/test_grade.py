@@ -98,6 +98,21 @@ def test_expected_outputs_may_lie_elsewhere_and_the_table_ends_in_the_count(fold
     assert count == "1 of 1 passed"
 
 
+def test_a_line_end_at_the_end_does_not_count(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "own.expected").write_text("ok")
+    assert vmxon_command("grade", folder / "pupil", "--expected", tmp_path).returncode == 0
+    (tmp_path / "own.expected").write_text("ok\n\n")
+    process = vmxon_command("grade", folder / "pupil", "--expected", tmp_path)
+    assert process.returncode == 1
+    assert "line 2 is missing, expected ''" in process.stdout
+
+
+def test_a_report_that_cannot_be_written_is_refused_before_anything_runs(folder: Path) -> None:
+    process = vmxon_command("grade", folder, "--junit", folder / "none/report.xml")
+    assert (process.returncode, process.stdout) == (2, "")
+    assert process.stderr == f"vmxon: {folder}/none: no such folder; choose another --junit\n"
+
+
 def test_an_empty_folder_is_one_line(tmp_path: Path) -> None:
     process = vmxon_command("grade", tmp_path)
     assert process.returncode == 2

@@ -154,6 +154,7 @@ def test_a_doubled_comma_belongs_to_the_file(
             "Invalid value for '--paging': 'nested' is not one of 'ept', 'shadow'; see vmxon run --help",
         ),
         (["run", "missing.x"], "missing.x: no such file; give the path of a kernel"),
+        (["run", "kernel.x", "--initrd", ""], "the path of a module or initial RAM disk is empty"),
         (["run", "."], ".: is a folder, expected a kernel"),
         (["run", "empty"], "empty: is empty, expected a kernel"),
         (["run", "kernel.x/x"], "kernel.x/x: not a directory; give the path of a kernel"),

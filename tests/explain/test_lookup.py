@@ -151,6 +151,9 @@ def test_ept_violations_say_who_did_what(value, text):
         (("“unrestricted", "guest”"), "Counts only under: “activate secondary controls”"),
         (("enable EPT",), "Goes with the fields: EPTP, GUEST_PHYSICAL_ADDRESS, GUEST_PDPTE0"),
         (("rule", "27.2.1.1#35"), "eptp.memory_type (entry rule"),
+        (("pf",), "Vector: 14: bit 14 of the exception bitmap makes it exit"),
+        (("exceptions",), "21      #CP"),
+        (("rules",), "5       injection.nmi_vector"),
         (("77",), "In vmxon: it never happens: there is no SEAM\n  Usual cause: TDCALL always exits."),
         (("tpause",), "Usual cause: “enable user wait and pause” and “RDTSC exiting” are 1."),
         (("vmcall",), "add the VM-exit instruction length to GUEST_RIP"),
@@ -196,6 +199,7 @@ def test_a_number_may_mean_several_things():
         ("unrestrictd guest", "nearest: unrestricted guest"),
         ("guest.rflag", "nearest: guest.rflags.reserved, guest.rflags.bit_1"),
         ("exit 999", "nothing is called 'exit 999'; vmxon explain exits lists them"),
+        ("exception 99", "nothing is called 'exception 99'; vmxon explain exceptions lists them"),
         ("GUEST_CS", "nearest: GUEST_CS_SELECTOR, GUEST_CS_LIMIT, GUEST_CS_ACCESS_RIGHTS, GUEST_CS_BASE"),
         (
             "0x6DC",

@@ -25,7 +25,7 @@ def command(item: tuple[str, ...], as_json: bool) -> None:
     register               vmxon explain cr4 0x2020    vmxon explain access-rights 0xa09b
     rule                   vmxon explain 27.2.1.1#35   vmxon explain guest.rflags.bit_1
     exception              vmxon explain '#GP'         vmxon explain exception 14
-    everything of a kind   vmxon explain exits         errors, fields, controls, msrs
+    everything of a kind   vmxon explain exits         errors, fields, controls, msrs, rules, exceptions
     """
     from vmxon.explain.topics.lookup import look_up
 

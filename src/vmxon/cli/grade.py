@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from vmxon.cli.options import Seconds
-from vmxon.errors import ConfigurationError, ExitStatus, printable
+from vmxon.errors import ConfigurationError, ExitStatus, StorageError, printable
 
 if TYPE_CHECKING:
     from vmxon.cli.grading import Grade
@@ -31,13 +31,15 @@ if TYPE_CHECKING:
 def command(folder: Path, expected: Path | None, timeout: float, junit: Path | None, as_json: bool) -> int:
     """Boot every NAME.elf of DIR and of its subfolders, and compare what it prints on port 0xE9 with NAME.expected.
 
-    An image passes if its output is the expected one and it ends by writing to isa-debug-exit (port 0xF4). Each runs in a
-    process of its own. The exit status is 1 where one failed.
+    An image passes if its output is the expected one, but for a line end at its end, and it ends by writing to isa-debug-exit
+    (port 0xF4). Each runs in a process of its own. The exit status is 1 where one failed.
     """
     from vmxon.cli.console import show_build_progress
     from vmxon.cli.grading import assignments, grade
     from vmxon.machine.processor import library
 
+    if junit is not None and not junit.parent.is_dir():
+        raise ConfigurationError("no such folder", where=junit.parent, advice="choose another --junit")
     work = list(assignments(folder, expected))
     if not work:
         raise ConfigurationError("no image to grade", where=folder, expected="NAME.elf, there or in a subfolder")
@@ -50,7 +52,10 @@ def command(folder: Path, expected: Path | None, timeout: float, junit: Path | N
         if not as_json:
             click.echo(_row(grades[-1], width))
     if junit is not None:
-        junit.write_bytes(junit_report(folder.name, grades))
+        try:
+            junit.write_bytes(junit_report(folder.name, grades))
+        except OSError as error:
+            raise StorageError((error.strerror or str(error)).lower(), where=junit, advice="choose another --junit") from None
     passed = sum(each.passed for each in grades)
     if as_json:
         click.echo(json.dumps({"passed": passed, "images": [_facts(each) for each in grades]}, ensure_ascii=False))

@@ -30,7 +30,7 @@ class Module:
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """A multiboot kernel, its command line and its modules."""
+    """A kernel, its command line and its modules."""
 
     kernel: Path
     append: str = ""
@@ -63,8 +63,10 @@ class DriveRequest:
 
 def image_file(name: str, role: str) -> Path:
     """The path of a file that exists, is a file, can be read and is not empty."""
-    path = Path(name)
     wanted = f"{'an' if role[0].lower() in 'aeio' else 'a'} {role}"
+    if not name:
+        raise ImageError(f"the path of {wanted} is empty")
+    path = Path(name)
     advice = f"give the path of {wanted}"
     try:
         size = path.stat().st_size

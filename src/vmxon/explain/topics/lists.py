@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from vmxon.arch.exceptions import Vector
 from vmxon.arch.msr import MSRS
 from vmxon.arch.sdm import Sdm
 from vmxon.explain.decode import Part
@@ -14,9 +15,12 @@ from vmxon.vmx.controls import VECTORS
 from vmxon.vmx.errors import InstructionError
 from vmxon.vmx.exit_reasons import ExitReason
 from vmxon.vmx.fields import VmcsField
+from vmxon.vmx.rules import RULES
 
 REASONS = Sdm("3D", "App. C", "VMX Basic Exit Reasons")
 CONTROLS = Sdm("3C", "25.6", "VM-Execution Control Fields")
+EXCEPTIONS = Sdm("3A", "6.15", "Exception and Interrupt Reference")
+RULES_CHECKED = Sdm("3C", "27", "VM Entries")
 ERRORS = Sdm("3C", "31.4", "VM Instruction Error Numbers")
 
 
@@ -43,6 +47,14 @@ def _list_controls() -> Topic:
     return _list("controls", CONTROLS, rows)
 
 
+def _list_exceptions() -> Topic:
+    return _list("exceptions", EXCEPTIONS, ((str(int(vector)), vector.mnemonic, vector.title) for vector in Vector))
+
+
+def _list_rules() -> Topic:
+    return _list("rules of VM entry", RULES_CHECKED, ((str(rule.number), rule.name, rule.explanation) for rule in RULES))
+
+
 def _list_msrs() -> Topic:
     rows = ((f"{msr.address:#x}", msr.name, " ".join((msr.layout.__doc__ or "").split())) for msr in MSRS.values())
     return _list("MSRs", MSRS_LISTED, sorted(rows, key=lambda row: int(row[0], 16)))
@@ -54,5 +66,7 @@ LISTS: dict[str, Callable[[], Topic]] = {
     "fields": _list_fields,
     "controls": _list_controls,
     "msrs": _list_msrs,
+    "exceptions": _list_exceptions,
+    "rules": _list_rules,
 }
 """Words that stand for all items of a kind."""

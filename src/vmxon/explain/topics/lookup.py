@@ -12,7 +12,7 @@ from vmxon.explain.decode import layout_parts, member, number, parts
 from vmxon.explain.names import dashed, find_field, find_msr, integer, nearest
 from vmxon.explain.rulebook import rule_topic, rules_called
 from vmxon.explain.topics.exits import ABSENT, exit_advice
-from vmxon.explain.topics.lists import ERRORS, LISTS
+from vmxon.explain.topics.lists import ERRORS, EXCEPTIONS, LISTS
 from vmxon.explain.topics.topic import HEADINGS, LAYOUT_HEADINGS, Topic
 from vmxon.explain.topics.values import (
     REGISTERS,
@@ -28,7 +28,6 @@ from vmxon.vmx.fields import VmcsField
 from vmxon.vmx.qualifications import QUALIFICATIONS
 from vmxon.vmx.rules import RULES
 
-EXCEPTIONS = Sdm("3A", "6.15", "Exception and Interrupt Reference")
 REASON_FORMAT = Sdm("3C", "25.9.1", "Basic VM-Exit Information")
 QUALIFICATION = Sdm("3C", "28.2.1", "Basic VM-Exit Information")
 LONGEST = 200
@@ -51,7 +50,7 @@ def look_up(words: Sequence[str]) -> list[Topic]:
     topics = topics or list(_anything(text))
     name, _, last = text.rpartition(" ")
     value = integer(last)
-    if not topics and name and value is not None:
+    if not topics and name and value is not None and not (finder and integer(rest) is not None):
         topics = list(_with_value(name, value))
     if not topics and integer(text) is not None:
         advice = "vmxon explain exits, errors, fields and msrs list those that vmxon has"
@@ -81,7 +80,7 @@ def _anything(text: str) -> Iterator[Topic]:
         yield from _fields(text)
         yield from _msrs(text)
     yield from control_topics(text)
-    if text.startswith("#"):
+    if text.startswith("#") or text.upper() in Vector.__members__:
         yield from _exceptions(text)
     word = dashed(text)
     if word in REGISTERS and find_msr(text) is None and find_field(text) is None:
@@ -276,4 +275,15 @@ FINDERS: dict[str, Callable[[str], Iterator[Topic]]] = {
 }
 """Words before an item that say of which kind it is."""
 
-NUMBERED = {"exit": "exits", "reason": "exits", "exit-reason": "exits", "error": "errors", "field": "fields", "msr": "msrs"}
+NUMBERED = {
+    "exit": "exits",
+    "reason": "exits",
+    "exit-reason": "exits",
+    "error": "errors",
+    "field": "fields",
+    "msr": "msrs",
+    "rule": "rules",
+    "exception": "exceptions",
+    "vector": "exceptions",
+}
+"""The list that has what such a word and a number do not find."""
