@@ -7,11 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vmxon.arch.msr import MSRS
+from vmxon.arch.msr_rules import LinearAddress, Whole
 from vmxon.errors import VmxonError
 from vmxon.explain.control_coverage import sources
 from vmxon.explain.names import find_field, find_msr, integer
 from vmxon.explain.topics.exits import ABSENT, CONTROLS
 from vmxon.explain.topics.lookup import look_up
+from vmxon.explain.topics.msrs import PURPOSES
 from vmxon.explain.topics.values import REGISTERS, control_names
 from vmxon.vmx.errors import InstructionError
 from vmxon.vmx.exit_reasons import ExitReason
@@ -89,6 +91,18 @@ def test_an_msr_is_found_by_name_and_address(address):
     assert only("msr", MSRS[address].name.removeprefix("IA32_").lower()).title == MSRS[address].name
 
 
+@pytest.mark.parametrize("msr", MSRS.values(), ids=lambda msr: msr.name)
+def test_every_msr_says_what_it_is_for(msr):
+    meaning = only("msr", msr.name).meaning
+    assert meaning
+    assert meaning not in {Whole.__doc__, LinearAddress.__doc__}
+
+
+def test_every_purpose_is_that_of_an_msr():
+    plain = {msr.name for msr in MSRS.values() if msr.layout in {Whole, LinearAddress}}
+    assert [pattern for pattern in PURPOSES if not any(re.fullmatch(pattern, name) for name in plain)] == []
+
+
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
 def test_every_rule_is_found_by_id_and_key(rule):
     assert rule.explanation in {topic.meaning for topic in look_up([rule.name])}
@@ -151,6 +165,8 @@ def test_ept_violations_say_who_did_what(value, text):
         (("“unrestricted", "guest”"), "Counts only under: “activate secondary controls”"),
         (("enable EPT",), "Goes with the fields: EPTP, GUEST_PHYSICAL_ADDRESS, GUEST_PDPTE0"),
         (("rule", "27.2.1.1#35"), "eptp.memory_type (entry rule"),
+        (("IA32_MTRR_FIX16K_A0000",), "Memory types of the eight ranges of 16K from A0000H."),
+        (("0x6e0",), "at which the local APIC's timer interrupts; 0 disarms it."),
         (("pf",), "Vector: 14: bit 14 of the exception bitmap makes it exit"),
         (("exceptions",), "21      #CP"),
         (("rules",), "5       injection.nmi_vector"),

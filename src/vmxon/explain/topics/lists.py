@@ -9,6 +9,7 @@ from vmxon.arch.msr import MSRS
 from vmxon.arch.sdm import Sdm
 from vmxon.explain.decode import Part
 from vmxon.explain.names import dashed
+from vmxon.explain.topics.msrs import purpose
 from vmxon.explain.topics.topic import Topic
 from vmxon.explain.topics.values import ENCODINGS, MSRS_LISTED
 from vmxon.vmx.controls import VECTORS
@@ -56,7 +57,7 @@ def _list_rules() -> Topic:
 
 
 def _list_msrs() -> Topic:
-    rows = ((f"{msr.address:#x}", msr.name, " ".join((msr.layout.__doc__ or "").split())) for msr in MSRS.values())
+    rows = ((f"{msr.address:#x}", msr.name, purpose(msr)) for msr in MSRS.values())
     return _list("MSRs", MSRS_LISTED, sorted(rows, key=lambda row: int(row[0], 16)))
 
 

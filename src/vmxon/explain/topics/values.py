@@ -14,6 +14,7 @@ from vmxon.arch.sdm import Sdm
 from vmxon.arch.segments import AccessRights, Selector
 from vmxon.explain.decode import BRIEF, Part, layout_of, layout_parts, number, parts
 from vmxon.explain.record import CAPABILITY_MSRS
+from vmxon.explain.topics.msrs import purpose
 from vmxon.explain.topics.topic import HEADINGS, LAYOUT_HEADINGS, Topic
 from vmxon.vmx.controls import (
     DEFAULT1,
@@ -144,7 +145,6 @@ def control_topic(vector: type[Word], bits: Bits[object]) -> Topic:
 
 def msr_topic(msr: Msr, value: int | None = None) -> Topic:
     """A model-specific register."""
-    doc = " ".join((msr.layout.__doc__ or "").split())
     facts = [("Address", f"{msr.address:#x}"), ("In vmxon", msr.storage.value), ("WRMSR demands", msr.rule.value)]
     if msr.feature is not None:
         facts.append(("Exists with", msr.feature.doc))
@@ -152,7 +152,8 @@ def msr_topic(msr: Msr, value: int | None = None) -> Topic:
         short = f": {BRIEF[VmcsField.GUEST_IA32_PAT](value)}" if msr.name == "IA32_PAT" else ""
         facts.append(("Value", number(value, 64) + short))
     source = CAPABILITIES if msr.address in CAPABILITY_MSRS else MSRS_LISTED
-    return Topic("MSR", msr.name, doc, str(source), "", "", tuple(facts), *_table(None if msr.layout is Whole else msr.layout, value))
+    table = _table(None if msr.layout is Whole else msr.layout, value)
+    return Topic("MSR", msr.name, purpose(msr), str(source), "", "", tuple(facts), *table)
 
 
 def register_topic(word: str, value: int | None = None) -> Topic:
