@@ -142,3 +142,13 @@ def test_a_failed_vm_entry_that_the_image_expects_is_no_failure(tmp_path: Path) 
     process = vmxon_command("grade", tmp_path, "--timeout", "10")
     assert process.stdout.splitlines()[-1] == "1 of 1 passed"
     assert process.returncode == 0
+
+
+def test_what_is_no_text_is_not_assembled(tmp_path: Path) -> None:
+    (tmp_path / "good.s").write_bytes(b"hlt\r\n")
+    (tmp_path / "bad.s").write_bytes(b"\xff")
+    process = vmxon_command("assemble", tmp_path / "good.s", tmp_path / "bad.s")
+    assert (process.returncode, process.stderr) == (2, f"vmxon: {tmp_path}/bad.s: is no text, expected assembly in UTF-8\n")
+    process = vmxon_command("assemble", "/dev/zero", "-o", tmp_path / "zero.elf")
+    assert (process.returncode, process.stderr) == (2, "vmxon: /dev/zero: is longer than 16 MiB, expected assembly in UTF-8\n")
+    assert vmxon_command("assemble", tmp_path / "good.s").returncode == 0

@@ -10,6 +10,20 @@ from vmxon.cli.images import image_file
 from vmxon.cli.options import Size
 from vmxon.errors import ExitStatus, ImageError
 
+LONGEST = 16 << 20
+"""Bytes of a file that are assembled; a device such as /dev/zero has no end."""
+
+
+def _read(path: Path) -> str:
+    with path.open("rb") as file:
+        content = file.read(LONGEST + 1)
+    if len(content) > LONGEST:
+        raise ImageError("is longer than 16 MiB", where=path, expected="assembly in UTF-8")
+    try:
+        return content.decode().replace("\r\n", "\n")
+    except UnicodeDecodeError:
+        raise ImageError("is no text", where=path, expected="assembly in UTF-8") from None
+
 
 @click.command("assemble", short_help="Assemble files into a multiboot kernel.")
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
@@ -27,10 +41,7 @@ def command(files: tuple[str, ...], output: str | None, zeros: int) -> int:
     target = Path(output) if output else paths[-1].with_suffix(".elf")
     if target in paths:
         raise click.UsageError(f"{target} is an input; give another --output")
-    try:
-        text = "\n".join(path.read_text(encoding="utf-8") for path in paths)
-    except UnicodeDecodeError:
-        raise ImageError("is no text", where=", ".join(files), expected="assembly in UTF-8") from None
+    text = "\n".join(map(_read, paths))
     try:
         image = multiboot_program(text, zeros)
     except AssemblyError as error:
