@@ -23,7 +23,7 @@ CODE = 0x1000
 PENDING = PSEUDO_HANDLERS - 1
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def fresh() -> Library:
     """An engine that has loaded no group."""
     return Library(library().image)

@@ -42,6 +42,8 @@ EXCUSES = {
     },
 }
 """Records in which KVM differs, by guest: why."""
+TIMER = "preemption timer wakes a halted guest"
+"""A record that may differ: KVM counts the timer with a clock of its own, which may end before the guest halts."""
 
 
 def log_under_kvm(debian: Debian, folder: Path, image: bytes) -> list[str]:
@@ -73,6 +75,6 @@ def test_the_log_of_a_guest_is_the_same_under_kvm(debian: Debian, tmp_path: Path
     unexplained = [
         f"KVM: {theirs}\nhere: {ours}"
         for ours, theirs in zip(here, there, strict=True)
-        if ours != theirs and not any(ours.startswith(f"{label}:") for label in different)
+        if ours != theirs and not any(ours.startswith(f"{label}:") for label in {*different, TIMER})
     ]
     assert not unexplained, "\n".join(unexplained)

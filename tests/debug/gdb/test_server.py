@@ -121,5 +121,6 @@ def test_control_c_stops_a_machine_that_runs() -> None:
         thread.start()
         pc.run()
         thread.join()
-    assert said == [b"+$OK#9a" + packet(b"T02thread:1;")] or said == [b"++$OK#9a" + packet(b"T02thread:1;")]
+    # Whether the second packet is acknowledged depends on which of the peer's “+” and its packet the server reads first.
+    assert said[0].replace(b"+", b"") == b"$OK#9a" + packet(b"T02thread:1;")
     assert pc.end is End.QUIT

@@ -112,7 +112,7 @@ def test_what_is_saved_can_be_restored(bits: int, store_text: str, load_text: st
     machine = {64: subject(), 32: machine_32}[bits]
     choose = random.Random(store_text)
     for _ in range(20):
-        before = replace(x87_world(choose), control=0x037F | choose.getrandbits(2) << 10, rflags=2, rax=0, rcx=0)
+        before = replace(x87_world(choose), control=0x037F | choose.getrandbits(2) << 10, rflags=2, rax=0, rcx=0, rdx=0)
         machine.run(store_text, before)
         saved = image(machine, 512)
         machine.load(World(xmm=(1, 2, 3, 4)))
