@@ -48,7 +48,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def process(folder: Path) -> subprocess.CompletedProcess[str]:
-    return vmxon_command("grade", folder, "--timeout", "2", "--junit", folder / "report.xml", "--json")
+    return vmxon_command("grade", folder, "--timeout", "8", "--junit", folder / "report.xml", "--json")
 
 
 def test_each_image_gets_its_own_verdict(process: subprocess.CompletedProcess[str]) -> None:
