@@ -27,6 +27,27 @@ CREATE_CONTROLLERS = """
     xor edx, edx
     call ioctl
 """
+RUN = """\
+    mov rdi, r14
+    mov esi, KVM_SET_SREGS
+    mov edx, offset bss
+    call ioctl
+    mov rdi, r14
+    mov esi, KVM_SET_REGS
+    mov edx, offset registers
+    call ioctl
+go_on:
+    mov rdi, r14
+    mov esi, KVM_RUN
+    xor edx, edx
+    call ioctl
+    mov eax, [r15 + 8]                  # exit_reason
+    cmp eax, 2                          # KVM_EXIT_IO
+    jne unexpected
+    mov rsi, [r15 + 40]                 # data_offset
+    add rsi, r15
+    cmp byte ptr [r15 + 32], 0          # direction: in"""
+"""Set the registers at `bss` and `registers`, then run; at an exit by a port, compare its direction with “in”."""
 
 
 def opening(memory: int, *, controllers: bool) -> str:

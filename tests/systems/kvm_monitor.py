@@ -5,7 +5,7 @@ The guest's processor has what KVM offers, VMX among it: a hypervisor in it is e
 
 from __future__ import annotations
 
-from tests.systems.kvm_interface import ROUTINES, opening
+from tests.systems.kvm_interface import ROUTINES, RUN, opening
 from tests.systems.static_program import static_program
 
 MEMORY = 32 << 20
@@ -58,25 +58,7 @@ flat_segment:
     jnz flat_segment
     mov dword ptr [bss + 12], 0x010B0008
     mov qword ptr [bss + 224], 0x31     # CR0
-    mov rdi, r14
-    mov esi, KVM_SET_SREGS
-    mov edx, offset bss
-    call ioctl
-    mov rdi, r14
-    mov esi, KVM_SET_REGS
-    mov edx, offset registers
-    call ioctl
-go_on:
-    mov rdi, r14
-    mov esi, KVM_RUN
-    xor edx, edx
-    call ioctl
-    mov eax, [r15 + 8]                  # exit_reason
-    cmp eax, 2                          # KVM_EXIT_IO
-    jne unexpected
-    mov rsi, [r15 + 40]                 # data_offset
-    add rsi, r15
-    cmp byte ptr [r15 + 32], 0          # direction: in
+{RUN}
     je port_read
     cmp word ptr [r15 + 34], {END:#x}
     je ended

@@ -7,7 +7,7 @@ local APIC's timer in protected mode, sends itself one more, and prints t.
 
 from __future__ import annotations
 
-from tests.systems.kvm_interface import ROUTINES, opening
+from tests.systems.kvm_interface import ROUTINES, RUN, opening
 from tests.systems.static_program import static_program
 
 SUM_PORT, TEXT_PORT, END_PORT = 0x11, 0x10, 0x12
@@ -43,25 +43,7 @@ run_guest:                              # the code at RSI, until it writes to it
     call ioctl
     mov qword ptr [bss], 0              # CS: base, selector
     mov word ptr [bss + 12], 0
-    mov rdi, r14
-    mov esi, KVM_SET_SREGS
-    mov edx, offset bss
-    call ioctl
-    mov rdi, r14
-    mov esi, KVM_SET_REGS
-    mov edx, offset registers
-    call ioctl
-go_on:
-    mov rdi, r14
-    mov esi, KVM_RUN
-    xor edx, edx
-    call ioctl
-    mov eax, [r15 + 8]                  # exit_reason
-    cmp eax, 2                          # KVM_EXIT_IO
-    jne unexpected
-    mov rsi, [r15 + 40]                 # data_offset
-    add rsi, r15
-    cmp byte ptr [r15 + 32], 0          # direction: in
+{RUN}
     jne port_write
     inc dword ptr [number]
     mov eax, [number]

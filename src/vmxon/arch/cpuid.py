@@ -14,7 +14,6 @@ Leaves = dict[tuple[int, int], tuple[int, int, int, int]]
 EXTENDED = 0x8000_0000
 LEAVES_WITH_SUBLEAVES = frozenset({4, 7, 11, 13})
 EXTENDED_FEATURES, COUNTERS, TOPOLOGY = 7, 10, 11
-STATE_COMPONENTS = 13
 XSAVE_HEADER_END = 512 + 64
 """The FXSAVE image and the header of XSAVE."""
 PKRU_PLACE, PKRU_SIZE = XSAVE_HEADER_END + 256, 8

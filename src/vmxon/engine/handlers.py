@@ -39,7 +39,6 @@ from vmxon.processor.state import ProcessorState
 U64, U8 = TYPES["u64"], TYPES["u8"]
 ARGUMENTS = "ptr %cpu, ptr %record, i64 %budget0, i64 %result0, i64 %auxiliary0"
 PARAMETERS = "(ptr, ptr, i64, i64, i64)"
-MEMORY_SIZES = {"m8": 8, "m16": 16, "m32": 32, "m64": 64, "m128": 128}
 
 
 @dataclass(frozen=True, slots=False)

@@ -37,7 +37,6 @@ from vmxon.vmx.state import NOTIFY_FAILURES, NOTIFY_SWITCHES, Operation, active_
 
 LONGEST_WAIT = 1.0
 """Seconds for which a machine that does nothing sleeps before it looks around."""
-FOREVER = 1 << 62
 
 
 @dataclass(frozen=True, slots=True)
