@@ -9,8 +9,9 @@ from pathlib import Path
 import click
 
 from vmxon.errors import ImageError
-from vmxon.machine.drive_slots import CDROM_SLOTS, DRIVE_SLOTS
 
+DRIVE_SLOTS = 4
+CDROM_SLOTS = (2, 3, 1, 0)
 KERNEL_SEARCH = 8192
 """Bytes at the start of a kernel within which its multiboot header lies."""
 MULTIBOOT = (0x1BADB002).to_bytes(4, "little")

@@ -6,12 +6,11 @@ from difflib import get_close_matches
 
 from vmxon.arch.cpuid import Model
 from vmxon.arch.models import MODELS
-from vmxon.cli.images import Drive
+from vmxon.cli.images import DRIVE_SLOTS, Drive
 from vmxon.devices.disk import AtaDrive, open_image
 from vmxon.devices.disk.cdrom import CdromDrive
 from vmxon.devices.ide import IdeDrive
 from vmxon.errors import ConfigurationError
-from vmxon.machine.drive_slots import DRIVE_SLOTS
 
 
 def find_model(name: str) -> Model:

@@ -26,8 +26,7 @@ from vmxon.devices.testdev import PcTestDevice
 from vmxon.devices.uart import Uart16550
 from vmxon.devices.vga import Vga
 from vmxon.machine.chipset import POWER_PORTS, program_chipset
-from vmxon.machine.configuration import SERIAL_PORTS, PcConfiguration
-from vmxon.machine.drive_slots import DRIVE_SLOTS
+from vmxon.machine.configuration import DRIVE_SLOTS, SERIAL_PORTS, PcConfiguration
 from vmxon.machine.tables.configuration_files import configuration_entries, configuration_files
 
 TEXT_MEMORY = 0xB8000

@@ -11,12 +11,13 @@ from vmxon.arch.models import MAX
 from vmxon.devices.ide import IdeDrive
 from vmxon.engine.memory_layout import PAGE, MemoryLayout
 from vmxon.errors import ConfigurationError
-from vmxon.machine.drive_slots import DRIVE_SLOTS
 from vmxon.machine.loader.boot_files import BootFiles
 from vmxon.machine.loader.image import BootImage
 from vmxon.machine.pace import Pace
 from vmxon.machine.translations import parse_policy
 
+DRIVE_SLOTS = 4
+"""Primary master and slave, secondary master and slave."""
 ROM_UNIT, LARGEST_ROM = 64 << 10, 16 << 20
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 """What the clock chip shows at virtual time 0 unless told otherwise: runs must be equal from day to day."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from vmxon.cli.qemu.machine_options import passed
 from vmxon.cli.qemu.option import Draft, Listing, Option, Section, nearest, number, only, settings
+from vmxon.cli.qemu.storage_options import SLOTS
 from vmxon.errors import ConfigurationError
-from vmxon.machine.drive_slots import DRIVE_SLOTS
 
 PLACES = (
     "stdio", "mon:stdio", "file:PATH", "pipe:NAME", "tcp:127.0.0.1:PORT,server,nowait", "unix:PATH,server,nowait", "pty", "chardev:ID",
@@ -126,8 +126,8 @@ def _plug(draft: Draft, name: str, found: dict[str, str]) -> None:
     waiting.waits, waiting.cdrom = None, name == "ide-cd"
     if "bus" in found or "unit" in found:
         waiting.slot = 2 * number("device", found.get("bus", "ide.0").removeprefix("ide.")) + number("device", found.get("unit", "0"))
-        if not 0 <= waiting.slot < DRIVE_SLOTS:
-            raise ConfigurationError(f"-device: slot {waiting.slot} of the IDE controller", expected=f"0 to {DRIVE_SLOTS - 1}")
+        if not 0 <= waiting.slot < SLOTS:
+            raise ConfigurationError(f"-device: slot {waiting.slot} of the IDE controller", expected=f"0 to {SLOTS - 1}")
 
 
 def display(draft: Draft, text: str) -> None:

@@ -10,8 +10,7 @@ from vmxon.cli.qemu.option import Draft, DriveDraft
 from vmxon.cli.qemu.processors import find_processor
 from vmxon.devices.disk import AtaDrive, CdromDrive, DiskImageError, open_image
 from vmxon.errors import ConfigurationError
-from vmxon.machine.configuration import EPOCH, BootDevice, DebugExitPorts, Firmware, PcConfiguration
-from vmxon.machine.drive_slots import DRIVE_SLOTS
+from vmxon.machine.configuration import DRIVE_SLOTS, EPOCH, BootDevice, DebugExitPorts, Firmware, PcConfiguration
 from vmxon.machine.loader import BootImage, load_files
 from vmxon.machine.loader.boot_files import BootFiles
 from vmxon.machine.loader.information import ROOT_POINTER

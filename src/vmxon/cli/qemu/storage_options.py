@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from vmxon.cli.qemu.option import Draft, DriveDraft, Effect, Option, Section, nearest, number, only, settings, switch
 from vmxon.errors import ConfigurationError
-from vmxon.machine.drive_slots import CDROM_SLOTS, DRIVE_SLOTS
 
-CDROM_SLOT = CDROM_SLOTS[0]
+SLOTS = 4
+CDROM_SLOT = 2
 """Where QEMU puts -cdrom: the master of the secondary channel."""
 PASSED = (
     "cache", "cache.direct", "cache.writeback", "cache.no-flush", "aio", "discard", "detect-zeroes", "werror", "rerror", "readonly",
@@ -72,8 +72,8 @@ def _slot(found: dict[str, str]) -> int | None:
         slot = 2 * number("drive", found.get("bus", "0")) + number("drive", found.get("unit", "0"))
     else:
         return None
-    if not 0 <= slot < DRIVE_SLOTS:
-        raise ConfigurationError(f"-drive: slot {slot} of the IDE controller", expected=f"0 to {DRIVE_SLOTS - 1}")
+    if not 0 <= slot < SLOTS:
+        raise ConfigurationError(f"-drive: slot {slot} of the IDE controller", expected=f"0 to {SLOTS - 1}")
     return slot
 
 
